@@ -1,0 +1,36 @@
+# Two commands do everything: `make demo` crawls the bundled site, `make test` passes the tests.
+# Each builds its own environment in .venv first, when pyproject.toml has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test slow lint check clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+.venv/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+setup: .venv/.ready ## an environment in .venv with the program and what its tests need
+
+demo: .venv/.ready ## crawl the bundled demo site: the whole program, with no network
+	$(BIN)/crawler demo
+
+test: .venv/.ready ## the test suite (about five minutes on two cores)
+	$(BIN)/pytest -q -n 2
+
+slow: .venv/.ready ## the long tests: real documentation sites behind nginx, soaks, politeness at scale
+	$(BIN)/pytest -q -m slow
+
+lint: .venv/.ready ## ruff, mypy --strict and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+check: lint test ## everything CI runs
+
+clean: ## forget the environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

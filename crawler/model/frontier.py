@@ -1,0 +1,187 @@
+"""What the engine and a frontier say to each other: leases out, settlements in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from crawler.model.reasons import Outcome, Reason
+from crawler.model.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What a host has taught us, kept between leases, starts and runs. Times are Unix seconds.
+
+    ``due``: the next moment it may be asked. ``mean``: smoothed answer time in seconds, 0 when unknown.
+    ``backoff``: seconds of the slow-down in force after 429 or 503, 0 when none; ``troubled_at``: when that
+    incident was last seen. ``failures``: connection failures in a row. ``pages``: answers had in this run.
+    ``crawl_delay``: the longest Crawl-delay its robots.txt asks of us, seconds.
+    ``closed``: the reason its pending URLs end with for the rest of this run.
+    """
+
+    due: float = 0.0
+    mean: float = 0.0
+    backoff: float = 0.0
+    troubled_at: float = 0.0
+    failures: int = 0
+    pages: int = 0
+    crawl_delay: float = 0.0
+    closed: Reason | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsEntry:
+    """One origin's robots.txt as it was had: kept 24 h (RFC 9309, 2.4).
+
+    ``status`` is the HTTP status, 0 where none came. ``reason`` is set where it could not be had: it is what
+    the origin's URLs end with until ``expires``. ``body`` is at most 500 KiB, decoded from content encodings.
+    """
+
+    origin: str
+    fetched_at: float
+    expires: float
+    status: int
+    body: bytes = b""
+    reason: Reason | None = None
+    detail: str | None = None
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to be the only one that asks one host, and some of its URLs, best first.
+
+    ``token`` fences: a settlement under a token that is no longer the host's writes nothing.
+    ``more`` says that the frontier holds further URLs of this host that are due.
+    ``refill`` marks further URLs for a lease that was held already.
+    """
+
+    host: str
+    token: int
+    requests: list[Request]
+    state: HostState
+    robots: Mapping[str, RobotsEntry] = field(default_factory=dict)
+    more: bool = False
+    refill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease in hand that has room for more URLs; ``keys`` are those of its URLs not settled yet."""
+
+    host: str
+    token: int
+    keys: AbstractSet[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What :meth:`Frontier.take` gives. ``next_due``: Unix seconds at which the next free host falls due, or None."""
+
+    leases: list[Lease]
+    next_due: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A URL that came to its end. ``status`` is the HTTP status or None."""
+
+    request: Request
+    outcome: Outcome
+    reason: Reason | None
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A URL to be asked again, no earlier than ``not_before`` (Unix seconds); ``attempt`` tries were made."""
+
+    request: Request
+    not_before: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostReturn:
+    """What the holder says of a host. ``release``: the lease ends and the host goes back, due at ``state.due``
+    or when the first of its URLs may be asked, whichever is later."""
+
+    host: str
+    token: int
+    state: HostState
+    release: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileMark:
+    """How far one output file is true: the settlement moves it from ``start`` to ``end`` (bytes).
+
+    ``rows`` is the number of lines up to ``end``. ``closed`` marks a part that is whole: it gets its final
+    name, and ``sha256``, once the settlement is durable.
+    """
+
+    name: str
+    start: int
+    end: int
+    rows: int
+    closed: bool = False
+    sha256: str | None = None
+
+
+@dataclass(slots=True)
+class Settlement:
+    """Everything one batch changes: all of it is written, in one transaction, or nothing is.
+
+    ``tally`` adds to the run's named counters, which thereby survive ``kill -9`` like everything else.
+    """
+
+    leases: dict[str, int] = field(default_factory=dict)
+    done: list[Done] = field(default_factory=list)
+    again: list[Again] = field(default_factory=list)
+    found: list[Request] = field(default_factory=list)
+    hosts: list[HostReturn] = field(default_factory=list)
+    robots: list[RobotsEntry] = field(default_factory=list)
+    files: Sequence[FileMark] = ()
+    tally: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The frontier's answer. ``lost`` (hosts) or ``moved`` (file names whose stored position differs) non-empty:
+    nothing was written. Else ``new`` counts the found URLs that were unknown, ``grown`` names the hosts that got some."""
+
+    new: int = 0
+    grown: AbstractSet[str] = frozenset()
+    lost: Sequence[str] = ()
+    moved: Sequence[str] = ()
+
+    @property
+    def written(self) -> bool:
+        return not self.lost and not self.moved
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The accounting of a run (``seeds + discovered = final + pending``) and its named counters."""
+
+    seeds: int = 0
+    discovered: int = 0
+    final: int = 0
+    pending: int = 0
+    hosts: int = 0
+    tally: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a frontier knows of one URL, for ``crawler explain``."""
+
+    request: Request
+    pending: bool
+    outcome: Outcome | None
+    reason: Reason | None
+    status: int | None
+    not_before: float
+    host: HostState | None

@@ -1,0 +1,103 @@
+"""What the engine needs of the rooms below it, and the three plain callables a library user may give."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from crawler.model.frontier import Counts, FileMark, Held, Knowledge, Settled, Settlement, Taken
+from crawler.model.request import Request
+from crawler.model.response import Response
+from crawler.model.results import Result
+
+#: One line of output: the fields of the record ``page/1``, flat.
+Record = Mapping[str, Any]
+
+
+class Frontier(Protocol):
+    """Everything known, and who may ask whom (after crawler-commons' URL Frontier API).
+
+    Every method is atomic and raises :class:`~crawler.model.errors.StorageError` when the store cannot be
+    read or written. ``now`` is Unix seconds.
+    """
+
+    async def add(self, requests: Sequence[Request]) -> int:
+        """Put in what is not known; answer how many were new.
+
+        A known, pending URL gets the smaller depth and priority of the two. A URL first found by a link and now
+        given as a seed counts as a seed.
+        """
+        ...
+
+    async def take(
+        self,
+        now: float,
+        hosts: int,
+        urls_per_host: int,
+        *,
+        held: Sequence[Held] = (),
+        wanted: Sequence[str] = (),
+    ) -> Taken:
+        """Lease up to ``hosts`` due hosts with up to ``urls_per_host`` URLs each, earliest due first.
+
+        ``held`` asks for further URLs of leases in hand (answered with ``refill`` set, none of ``keys`` among
+        them). ``wanted`` names hosts to lease whether or not they have URLs (a robots.txt that redirects
+        there), if nobody else holds them, due or not: the lease says when they may be asked.
+        """
+        ...
+
+    async def settle(self, now: float, settlement: Settlement) -> Settled:
+        """One transaction, all or nothing, fenced by ``settlement.leases`` and the files' start positions."""
+        ...
+
+    async def counts(self) -> Counts: ...
+
+    async def know(self, key: bytes) -> Knowledge | None: ...
+
+    async def files(self) -> Sequence[FileMark]:
+        """The stored position of every output file of this run."""
+        ...
+
+    async def close(self) -> None:
+        """Give back every lease still held and close the store. Idempotent."""
+        ...
+
+
+class Sink(Protocol):
+    """Where records go. A sink that isn't a file may answer ``()`` from :meth:`flush` and do nothing in the rest."""
+
+    async def write(self, records: Sequence[Record]) -> None:
+        """Take records in; they need not be durable yet."""
+        ...
+
+    async def flush(self) -> Sequence[FileMark]:
+        """Make everything written durable and say how far each file is true."""
+        ...
+
+    async def settled(self) -> None:
+        """The frontier has stored what the last :meth:`flush` said: parts it closed may get their final name."""
+        ...
+
+    async def cut_back(self) -> None:
+        """The frontier refused: forget everything written since the last settled flush."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Fetcher(Protocol):
+    """One question, one answer."""
+
+    async def fetch(self, request: Request) -> Response:
+        """Ask. Raises :class:`~crawler.model.errors.FetchError` only."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+#: May this link be followed? ``None`` says yes; a text says no and names the rule.
+ScopeRule = Callable[[Request], str | None]
+#: When to ask again (Unix seconds), or ``None`` when this result is final.
+NextVisit = Callable[[Result, float], float | None]
+#: Called with every final result and its record, before it is written.
+OnResult = Callable[[Result, Record], Awaitable[None] | None]

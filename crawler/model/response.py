@@ -1,0 +1,42 @@
+"""What came back over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Response:
+    """An HTTP answer, its body decoded from its content encodings (not yet from its charset).
+
+    ``started_at`` is Unix seconds, the start of this attempt; ``duration`` seconds on the wire.
+    ``wire_bytes`` counts body bytes as they came, ``body`` holds them decoded, at most the cap;
+    ``truncated`` is ``"length"`` when the cap cut it. ``headers`` is case-insensitive and multi-valued
+    (``getall``), values as the server sent them.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    wire_bytes: int
+    truncated: str | None
+    ip: str | None
+    http_version: str
+    started_at: float
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What is known of an attempt that brought no whole answer."""
+
+    started_at: float
+    duration: float = 0.0
+    ip: str | None = None
+    http_version: str | None = None
+    status: int | None = None
+    headers: Mapping[str, str] | None = None
+    wire_bytes: int | None = None
+    body_bytes: int | None = None
+    truncated: str | None = None

@@ -1,0 +1,90 @@
+"""What became of a request: a closed union of values, taken apart with ``match``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from crawler.model.reasons import Reason
+from crawler.model.request import Request
+from crawler.model.response import Attempted, Response
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the bytes of a page say.
+
+    ``text`` is the decoded body in the form the output asked for, ``None`` where it isn't text or isn't
+    wanted. ``links`` are canonical http(s) targets in document order, each once; ``links_count`` counts them
+    before any cap. ``follow`` is false under a ``nofollow`` of the page (meta robots, X-Robots-Tag).
+    """
+
+    content_type: str | None = None
+    charset: str | None = None
+    text: str | None = None
+    digest: str | None = None
+    text_digest: str | None = None
+    title: str | None = None
+    canonical: str | None = None
+    language: str | None = None
+    links: Sequence[str] = ()
+    links_count: int = 0
+
+
+@dataclass(slots=True)
+class Page:
+    """An answer with a body, whatever its status: a 404 is a page."""
+
+    request: Request
+    response: Response
+    facts: Facts
+    wait: float = 0.0
+    found: list[Request] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class NotModified:
+    """304: the server says that what the last published run has is still true."""
+
+    request: Request
+    response: Response
+    wait: float = 0.0
+
+
+@dataclass(slots=True)
+class Redirect:
+    """An answer that points elsewhere. ``found`` holds the target where it is followed, else ``reason`` says why not."""
+
+    request: Request
+    response: Response
+    target: str
+    reason: Reason | None = None
+    detail: str | None = None
+    wait: float = 0.0
+    found: list[Request] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Failure:
+    """Asked, and no usable answer. ``attempted`` says how far it came."""
+
+    request: Request
+    reason: Reason
+    detail: str | None
+    attempted: Attempted
+    wait: float = 0.0
+
+
+@dataclass(slots=True)
+class Skipped:
+    """Never asked, or given up after the headers. ``decided_at`` is Unix seconds."""
+
+    request: Request
+    reason: Reason
+    detail: str | None
+    decided_at: float
+    attempted: Attempted | None = None
+    wait: float = 0.0
+
+
+Result = Page | NotModified | Redirect | Failure | Skipped
