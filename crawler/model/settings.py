@@ -28,7 +28,9 @@ class Crawl:
     """``[crawl]``: how much at once."""
 
     job: str | None = _setting(None, "name of the job: its folder below the output", flag="--job")
-    workers: int = _setting(256, "requests in flight in the whole run; fitted to `ulimit -n`", flag="--workers")
+    workers: int = _setting(
+        256, "requests in flight in the whole run; fitted to `ulimit -n`", flag="--workers"
+    )
     hosts_in_hand: int = _setting(10_000, "hosts leased at once, at most")
     urls_per_host: int = _setting(200, "URLs of one host held in memory, at most")
     loop: str = _setting("uvloop", "event loop: uvloop or asyncio", flag="--loop")
@@ -39,15 +41,25 @@ class Scope:
     """``[scope]``: what belongs to the crawl. Judged for each URL against the seed it comes from."""
 
     kind: str = _setting("host", "host: the seed's host; domain: its registrable domain; any", flag="--scope")
-    depth: int | None = _setting(3, "links followed from a seed; 0: the seeds alone; none: no limit", flag="--depth")
+    depth: int | None = _setting(
+        3, "links followed from a seed; 0: the seeds alone; none: no limit", flag="--depth"
+    )
     allow: tuple[str, ...] = _setting((), "regular expressions (RE2) on the canonical URL; one must match")
-    deny: tuple[str, ...] = _setting((), "regular expressions (RE2) on the canonical URL; none may match; wins")
+    deny: tuple[str, ...] = _setting(
+        (), "regular expressions (RE2) on the canonical URL; none may match; wins"
+    )
     seed_redirects: str = _setting(
         "domain", "how far a redirect of a seed may move its scope: domain (the same registrable one) or any"
     )
     types: tuple[str, ...] = _setting(
-        ("text/*", "application/xhtml+xml", "application/xml", "application/*+xml", "application/json",
-         "application/*+json"),
+        (
+            "text/*",
+            "application/xhtml+xml",
+            "application/xml",
+            "application/*+xml",
+            "application/json",
+            "application/*+json",
+        ),
         "content types to read; others are stopped after the headers",
     )
     max_url: int = _setting(2083, "longest URL", unit="characters")
@@ -60,7 +72,10 @@ class Politeness:
     """``[politeness]``: how a host is treated."""
 
     delay: float = _setting(
-        1.0, "from an answer to the next question to the same host; adapts upwards; 0: none", unit="s", flag="--delay"
+        1.0,
+        "from an answer to the next question to the same host; adapts upwards; 0: none",
+        unit="s",
+        flag="--delay",
     )
     per_host: int = _setting(1, "requests in flight to one host", flag="--per-host")
     max_crawl_delay: float = _setting(30.0, "a longer Crawl-delay counts as this", unit="s")
@@ -76,7 +91,9 @@ class Politeness:
 class Robots:
     """``[robots]``: robots.txt, RFC 9309."""
 
-    obey: bool = _setting(True, "obey robots.txt; false is said in the summary and in run.json", flag="--no-robots")
+    obey: bool = _setting(
+        True, "obey robots.txt; false is said in the summary and in run.json", flag="--no-robots"
+    )
     max_size: int = _setting(500 * KIB, "bytes of a robots.txt that are read", unit="bytes")
     keep: float = _setting(86_400.0, "how long a robots.txt is believed", unit="s")
 
@@ -85,13 +102,17 @@ class Robots:
 class Http:
     """``[http]``: the one session."""
 
-    user_agent: str | None = _setting(None, "default: crawler/<version>, and (+contact) if set", flag="--user-agent")
+    user_agent: str | None = _setting(
+        None, "default: crawler/<version>, and (+contact) if set", flag="--user-agent"
+    )
     contact: str | None = _setting(None, "URL or address where a site's owner reaches you", flag="--contact")
     headers: Mapping[str, str] = _setting({}, "headers sent with every request")
     allow_networks: tuple[str, ...] = _setting(
         (), "CIDR that may be connected to although it is not public", flag="--allow-network"
     )
-    nameservers: tuple[str, ...] = _setting((), "HOST[:PORT] to ask instead of the system's", flag="--nameserver")
+    nameservers: tuple[str, ...] = _setting(
+        (), "HOST[:PORT] to ask instead of the system's", flag="--nameserver"
+    )
     timeout: float = _setting(60.0, "whole of one request", unit="s", flag="--timeout")
     connect_timeout: float = _setting(10.0, "name look-up, connect and TLS", unit="s")
     headers_timeout: float = _setting(20.0, "from the request sent to the answer's headers", unit="s")
@@ -99,14 +120,20 @@ class Http:
     dns_tries: int = _setting(2, "tries of a name look-up")
     dns_keep: float = _setting(300.0, "how long an address is believed", unit="s")
     min_rate: int = _setting(1024, "a body slower than this over 20 s is given up; 0: off", unit="bytes/s")
-    max_body: int = _setting(10 * MIB, "decoded body; the rest is cut and marked", unit="bytes", flag="--max-body")
+    max_body: int = _setting(
+        10 * MIB, "decoded body; the rest is cut and marked", unit="bytes", flag="--max-body"
+    )
     max_header_line: int = _setting(32 * KIB, "one header line", unit="bytes")
     max_headers: int = _setting(256, "header lines")
     max_redirects: int = _setting(10, "redirects followed from a URL")
     limit: int | None = _setting(None, "open connections, idle ones included; none: fitted to `ulimit -n`")
-    keepalive: float = _setting(30.0, "an idle connection is kept so long, and always longer than the delay", unit="s")
+    keepalive: float = _setting(
+        30.0, "an idle connection is kept so long, and always longer than the delay", unit="s"
+    )
     ca_file: str | None = _setting(None, "PEM file of further certificate authorities")
-    proxy: str | None = _setting(None, "http proxy for every request; the address guard cannot see through it")
+    proxy: str | None = _setting(
+        None, "http proxy for every request; the address guard cannot see through it"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +143,9 @@ class Limits:
     max_pages: int | None = _setting(None, "records with an HTTP answer; never exceeded", flag="--max-pages")
     max_time: float | None = _setting(None, "whole start", unit="s", flag="--max-time")
     max_bytes: int | None = _setting(None, "bytes on the wire", unit="bytes", flag="--max-bytes")
-    grace: float = _setting(20.0, "from the first signal to the end of what is in flight", unit="s", flag="--grace")
+    grace: float = _setting(
+        20.0, "from the first signal to the end of what is in flight", unit="s", flag="--grace"
+    )
     pages_per_host: int | None = _setting(10_000, "answers from one host in a run", flag="--pages-per-host")
 
 
@@ -147,7 +176,9 @@ class Log:
     """``[log]``: what is said on standard error."""
 
     progress: str = _setting("auto", "live display: auto (on a terminal), always, never", flag="--progress")
-    format: str = _setting("auto", "log lines: auto (text on a terminal, else json), text, json", flag="--log-format")
+    format: str = _setting(
+        "auto", "log lines: auto (text on a terminal, else json), text, json", flag="--log-format"
+    )
     every: float = _setting(30.0, "between two progress lines when there is no display", unit="s")
     level: str = _setting("info", "error, warning, info or debug; -q and -v move it", flag="")
 
