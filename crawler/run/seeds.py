@@ -1,0 +1,151 @@
+"""Seeds as a person gives them: files with one URL a line, ``-`` for standard input, or URLs.
+
+Lines are streamed: memory does not grow with their number, nor with the length of one of them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from crawler.model.errors import UsageError
+from crawler.model.reasons import Reason
+
+#: Longest line that is looked at; of a longer one the rest is read past (and hashed, so that it has a key of its own).
+LONGEST_LINE: Final = 64 * 1024
+
+_SNIFFED: Final = 8 * 1024
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_JOB: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class SeedLine:
+    """One line that isn't blank or a comment. ``raw_digest`` (16 bytes) identifies a line that is no URL.
+
+    ``refused`` is set where the line cannot be a URL whatever it says.
+    """
+
+    text: str
+    source: str
+    line: int
+    raw_digest: bytes
+    refused: Reason | None = None
+    detail: str | None = None
+
+    @property
+    def place(self) -> str:
+        return f"{self.source}:{self.line}"
+
+
+def is_url(argument: str) -> bool:
+    """An argument with ``://`` is a URL, else a file."""
+    return "://" in argument
+
+
+def job_name(arguments: Sequence[str], named: str | None) -> str:
+    """The job: ``--job`` or ``[crawl] job``, else the stem of the first seeds file, the host of the first URL, or ``stdin``.
+
+    Raises :class:`UsageError` for a name that cannot be a folder.
+    """
+    if named is not None:
+        if not _JOB.fullmatch(named) or named.strip(".") == "":
+            raise UsageError(
+                f"--job {named!r}: a job is named with letters, digits, '.', '_' and '-', at most 64 of them"
+            )
+        return named
+    first = arguments[0] if arguments else "-"
+    if first == "-":
+        return "stdin"
+    if is_url(first):
+        host = first.split("://", 1)[1].split("/", 1)[0].split("?", 1)[0].rsplit("@", 1)[-1]
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    else:
+        name = Path(first).stem
+    name = _UNSAFE.sub("-", name).strip("-.")[:64]
+    return name or "job"
+
+
+def check_seeds(arguments: Sequence[str]) -> None:
+    """Every file can be opened and is text. Raises :class:`UsageError` before anything is asked."""
+    if not arguments:
+        raise UsageError("no seeds: give files with one URL a line, URLs, or - for standard input")
+    if list(arguments).count("-") > 1:
+        raise UsageError("standard input (-) can be read only once")
+    for argument in arguments:
+        if argument == "-" or is_url(argument):
+            continue
+        try:
+            with open(argument, "rb") as file:
+                _refuse_binary(file.read(_SNIFFED), argument)
+        except OSError as error:
+            hint = ""
+            if isinstance(error, FileNotFoundError) and "." in argument and "/" not in argument:
+                hint = f"; for a URL write https://{argument}"
+            raise UsageError(f"seeds file {argument}: {error.strerror or error}{hint}") from error
+
+
+def read_seeds(arguments: Sequence[str], stdin: BinaryIO) -> Iterator[SeedLine]:
+    """Every line of every argument, in order; blank lines and ``#`` comments left out. O(1) memory."""
+    for number, argument in enumerate(arguments, 1):
+        if is_url(argument):
+            yield _line(argument.encode("utf-8", "surrogateescape"), "argument", number)
+        elif argument == "-":
+            yield from _read(stdin, "stdin")
+        else:
+            try:
+                with open(argument, "rb") as file:
+                    yield from _read(file, argument)
+            except OSError as error:
+                raise UsageError(f"seeds file {argument}: {error.strerror or error}") from error
+
+
+def _refuse_binary(head: bytes, source: str) -> None:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UsageError(f"seeds file {source}: this is UTF-16; save it as UTF-8, one URL a line")
+    if b"\0" in head:
+        raise UsageError(f"seeds file {source}: this is a binary file, not text with one URL a line")
+
+
+def _read(file: BinaryIO, source: str) -> Iterator[SeedLine]:
+    number = 0
+    while chunk := file.readline(LONGEST_LINE):
+        number += 1
+        if number == 1:
+            _refuse_binary(chunk[:_SNIFFED], source)
+            chunk = chunk.removeprefix(codecs.BOM_UTF8)
+        if len(chunk) == LONGEST_LINE and not chunk.endswith(b"\n"):
+            yield _overlong(file, chunk, source, number)
+            continue
+        # Old Mac files end lines with CR alone: such a file is one "line" to readline.
+        for piece in chunk.strip(b"\r\n").split(b"\r"):
+            raw = piece.strip(b" \t\f\v")
+            if raw and not raw.startswith(b"#"):
+                yield _line(raw, source, number)
+
+
+def _line(raw: bytes, source: str, number: int) -> SeedLine:
+    digest = hashlib.blake2b(raw, digest_size=16).digest()
+    try:
+        return SeedLine(raw.decode("utf-8"), source, number, digest)
+    except UnicodeDecodeError:
+        return SeedLine(
+            raw.decode("utf-8", "replace"), source, number, digest, Reason.URL_INVALID, "not UTF-8"
+        )
+
+
+def _overlong(file: BinaryIO, chunk: bytes, source: str, number: int) -> SeedLine:
+    hasher = hashlib.blake2b(chunk, digest_size=16)
+    head, length = chunk[:4096], len(chunk)
+    while not chunk.endswith(b"\n") and (chunk := file.readline(LONGEST_LINE)):
+        hasher.update(chunk)
+        length += len(chunk)
+    detail = f"a line of {length} bytes"
+    return SeedLine(
+        head.decode("utf-8", "replace"), source, number, hasher.digest(), Reason.URL_TOO_LONG, detail
+    )
