@@ -1,0 +1,186 @@
+"""The settings table as flags: one option for each setting, made from the table, never written by hand.
+
+What is typed stays text until :func:`crawler.run.configuration.load` reads it, so that flags, variables and
+config.toml take the same words and give the same errors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import Group, Parameter
+
+from crawler.cli.log import log_level
+from crawler.cli.program import DASH
+from crawler.cli.reference import default_text
+from crawler.model.errors import UsageError
+from crawler.model.settings import Settings
+from crawler.run.configuration import Key, default_file, keys, load
+
+_TITLES: Final = {
+    "crawl": "Crawl",
+    "frontier": "Crawl",
+    "scope": "Scope",
+    "politeness": "Politeness",
+    "robots": "Politeness",
+    "http": "HTTP",
+    "limits": "Limits",
+    "output": "Output",
+    "log": "Display",
+}
+
+_GROUPS: Final = {title: Group(title, sort_key=place) for place, title in enumerate(dict.fromkeys(_TITLES.values()))}
+
+_METAVARS: Final = {
+    "crawl.job": "NAME",
+    "http.user_agent": "TEXT",
+    "http.contact": "TEXT",
+    "http.allow_networks": "CIDR",
+    "http.nameservers": "HOST[:PORT]",
+    "output.path": "DIR",
+    "frontier.url": "URL",
+    "http.timeout": "SECONDS",
+    "politeness.delay": "SECONDS",
+}
+
+#: Where the table's own words already name the default.
+_SAYS_ITS_DEFAULT: Final = frozenset({"http.user_agent", "crawl.job"})
+
+EPILOGUE: Final = """\
+Durations: 90s, 15m, 2h, 1d, or seconds. Sizes: 256k, 10MiB, 1GB, or bytes. none lifts a limit.
+Every other setting of config.toml has a flag too: [http] dns_tries is --http-dns-tries and CRAWLER_HTTP_DNS_TRIES.
+A flag wins over the environment, the environment over config.toml, config.toml over the default.
+"""
+
+
+def takes_settings(command: Callable[..., int], *, leading: list[inspect.Parameter]) -> Callable[..., int]:
+    """Give ``command(*seeds, **typed)`` the signature that cyclopts reads: ``leading``, then one option a setting."""
+    parameters = [*leading, *_parameters()]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def option(name: str, annotation: Any, default: Any, group: str, help: str, **more: Any) -> inspect.Parameter:
+    """An option of a command that is no setting."""
+    parameter = Parameter(
+        name=name, group=_GROUPS[group], help=help, show_default=False, negative=(), **more
+    )
+    return inspect.Parameter(
+        name.lstrip("-").replace("-", "_"),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[annotation, parameter],
+    )
+
+
+def seeds(help: str) -> inspect.Parameter:
+    return inspect.Parameter(
+        "seeds",
+        inspect.Parameter.VAR_POSITIONAL,
+        annotation=Annotated[str, Parameter(help=help, show_default=False, negative=())],
+    )
+
+
+def dashes(words: tuple[str, ...]) -> list[str]:
+    """The arguments as they were typed: ``-`` again."""
+    return ["-" if word == DASH else word for word in words]
+
+
+def settings_from(typed: Mapping[str, Any], *, preset: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from the options typed, the environment and config.toml.
+
+    ``preset`` is for a command that brings its own defaults and reads neither environment nor file (the demo).
+    Raises :class:`UsageError`.
+    """
+    flags = _flags(typed)
+    if preset is not None:
+        settings, _ = load({**preset, **flags}, {}, None)
+    else:
+        settings, _ = load(flags, os.environ, default_file(typed.get("config"), Path.cwd()))
+    verbose, quiet = typed.get("verbose", 0), typed.get("quiet", 0)
+    log = dataclasses.replace(settings.log, level=log_level(settings.log.level, verbose, quiet))
+    if quiet and log.progress == "auto":
+        log = dataclasses.replace(log, progress="never")
+    return dataclasses.replace(settings, log=log)
+
+
+def _flags(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What was typed, by ``section.key``."""
+    flags = {}
+    for key in keys():
+        value = typed.get(_name(key))
+        if isinstance(value, list):
+            value = ["-" if item == DASH else item for item in value] or None
+        if value is not None:
+            flags[key.path] = "-" if value == DASH else value
+    if typed.get("no_body"):
+        if flags.get("output.body", "none") != "none":
+            raise UsageError(f"--no-body and --body {flags['output.body']}: one of them, please")
+        flags["output.body"] = "none"
+    return flags
+
+
+def _name(key: Key) -> str:
+    return f"{key.section}__{key.name}"
+
+
+def _parameters() -> list[inspect.Parameter]:
+    made = [_parameter(key) for key in keys()]
+    place = next(number for number, each in enumerate(made) if each.name == "output__body")
+    made.insert(place + 1, option("--no-body", bool, False, "Output", "same as --body none"))
+    made.append(option("--config", str, None, "Crawl", "default: config.toml in this folder, if it is there", metavar="FILE"))
+    made.append(
+        option("--quiet", int, 0, "Display", "no display, warnings only; -qq: errors only, no summary", alias="-q", count=True)
+    )
+    made.append(option("--verbose", int, 0, "Display", "say more", alias="-v", count=True))
+    return made
+
+
+def _parameter(key: Key) -> inspect.Parameter:
+    """The option of one setting. Those without a flag in the table work as well and are left out of ``--help``."""
+    group, default = _GROUPS[_TITLES[key.section]], default_text(key)
+    says = key.help if key.path in _SAYS_ITS_DEFAULT else f"{key.help} [{default}]"
+    annotation: Any
+    if key.kind is bool:
+        word = key.option.removeprefix("--no-").removeprefix("--")
+        parameter = Parameter(
+            name=f"--{word}", negative=f"--no-{word}", group=group, help=says, show_default=False, show=bool(key.flag)
+        )
+        annotation = bool
+    else:
+        several = key.kind in (tuple, Mapping)
+        parameter = Parameter(
+            name=key.option,
+            negative=(),
+            group=group,
+            help=f"{says}; again and again" if several else says,
+            metavar=_metavar(key),
+            show_default=False,
+            show=bool(key.flag),
+            allow_leading_hyphen=True,
+        )
+        annotation = list[str] if several else str
+    return inspect.Parameter(
+        _name(key),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation, parameter],
+    )
+
+
+def _metavar(key: Key) -> str:
+    if key.path in _METAVARS:
+        return _METAVARS[key.path]
+    if key.choices:
+        return "|".join(key.choices)
+    if key.kind is float:
+        return "DURATION"
+    if key.kind is int:
+        return "SIZE" if key.unit.startswith("bytes") else "N"
+    return "NAME:VALUE" if key.kind is Mapping else "TEXT"

@@ -1,0 +1,202 @@
+"""The last thing printed: what came of a run, why pages are missing, what held it back, and what to do next."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from crawler.cli.amounts import bytes_text, count_text, duration_text, many, rate_text, share_text
+from crawler.cli.escape import escape
+
+#: It is read in mails of cron and in narrow windows.
+WIDTH: Final = 80
+
+_LABEL: Final = 13
+
+#: Reasons named one by one; the rest is a number.
+_REASONS: Final = 8
+
+_CUTS: Final = {
+    "out_of_scope": "out of scope",
+    "depth": "beyond the depth",
+    "depth_late": "reached deeper than possible",
+    "nofollow": "under nofollow",
+    "denied": "denied by a rule",
+    "trap": "looking like a trap",
+    "budget": "over the pages of a host",
+    "pages_per_host": "over the pages of a host",
+}
+
+_NEXT: Final = {
+    3: "There is work left: run the same command again to go on (exit code 3).",
+    5: "No page came back well, so `latest` was not moved (exit code 5).",
+    6: "Output or state could not be written (exit code 6); nothing committed is lost.\n"
+    "Make room and run the same command again.",
+}
+
+
+def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> str:
+    """The summary of the run that ``manifest`` (run.json) describes, for standard error; no line is wider than 80.
+
+    ``places`` are the lines that say where the output is. Whatever servers chose is escaped. Pure.
+    """
+    outcomes = manifest.get("outcomes", {})
+    lines = [_headline(manifest), ""]
+    lines += _loud(manifest)
+    lines += _entry("pages", _pages(manifest))
+    lines += _reasons(manifest.get("reasons", {}))
+    lines += _entry("received", _speed(manifest))
+    lines += _entry("connections", _connections(manifest))
+    lines += _entry("held back by", _limited(manifest.get("limited_by", {})))
+    lines += _entry("links cut", _cut(manifest))
+    lines += _entry("robots.txt", _robots(manifest.get("aux", {}).get("robots", {})))
+    lines += _entry("seeds", _seeds(manifest))
+    for warning in manifest.get("warnings", ()):
+        lines += _entry("warning", escape(str(warning)))
+    for place in places:
+        lines += _entry("files", escape(place)) if place is places[0] else [" " * (_LABEL + 2) + escape(place)]
+    if code in _NEXT:
+        lines += ["", *_NEXT[code].splitlines()]
+    elif not any(outcomes.values()):
+        lines += ["", "Nothing was fetched: are the seeds the right ones? `crawler check` says how they are read."]
+    return "\n".join(lines) + "\n"
+
+
+def _headline(manifest: Mapping[str, Any]) -> str:
+    outcome = escape(str(manifest.get("outcome", "ended")))
+    why = manifest.get("stopped_by")
+    words = f"{outcome} ({escape(str(why))})" if why else outcome
+    head = f"{escape(str(manifest.get('job', 'crawl')))}: {words}"
+    counts = manifest.get("counts", {})
+    if pending := counts.get("pending", 0):
+        head += f", {count_text(pending)} URLs to go"
+    return head
+
+
+def _loud(manifest: Mapping[str, Any]) -> list[str]:
+    if manifest.get("settings", {}).get("robots", {}).get("obey", True):
+        return []
+    return ["  ROBOTS.TXT WAS NOT OBEYED (--no-robots): this is said in run.json as well.", ""]
+
+
+def _pages(manifest: Mapping[str, Any]) -> str:
+    outcomes = manifest.get("outcomes", {})
+    parts = [f"{count_text(outcomes.get('fetched', 0))} fetched"]
+    parts += [
+        f"{count_text(outcomes[name])} {name.replace('_', ' ')}"
+        for name in ("not_modified", "redirected", "failed", "skipped")
+        if outcomes.get(name)
+    ]
+    statuses = manifest.get("statuses", {})
+    odd = [f"{count_text(n)} x {escape(str(status))}" for status, n in sorted(statuses.items()) if str(status)[:1] in "45" and n]
+    return ", ".join(parts) + (f" (of these {', '.join(odd)})" if odd else "")
+
+
+def _reasons(reasons: Mapping[str, Any]) -> list[str]:
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1]["count"], item[0]))
+    if not ordered:
+        return []
+    shown = ordered[:_REASONS]
+    wide = max(len(count_text(entry["count"])) for _, entry in shown)
+    name_wide = max(len(name) for name, _ in shown)
+    lines = _entry("missing", "why, and one example of each:")
+    for name, entry in shown:
+        head = f"    {count_text(entry['count']):>{wide}}  {escape(name):<{name_wide}}"
+        example = escape(str(entry.get("example") or ""), max(WIDTH - len(head) - 2, 12))
+        lines.append(f"{head}  {example}".rstrip())
+    if rest := ordered[_REASONS:]:
+        total = sum(entry["count"] for _, entry in rest)
+        lines.append(f"    {count_text(total)} more for {many(len(rest), 'other reason')}: see run.json")
+    return lines
+
+
+def _speed(manifest: Mapping[str, Any]) -> str:
+    seconds = _seconds(manifest)
+    text = bytes_text(manifest.get("wire_bytes", 0))
+    if seconds is None:
+        return text
+    outcomes = manifest.get("outcomes", {})
+    answered = sum(outcomes.get(name, 0) for name in ("fetched", "not_modified", "redirected"))
+    text += f" in {duration_text(seconds)}"
+    return text + (f", {rate_text(answered / seconds)} pages/s" if seconds > 0 else "")
+
+
+def _seconds(manifest: Mapping[str, Any]) -> float | None:
+    """Of this start where the manifest says it, else from the first start of the run to its end."""
+    if (elapsed := manifest.get("elapsed")) is not None:
+        return float(elapsed)
+    try:
+        began, ended = (datetime.fromisoformat(manifest[name]) for name in ("started_at", "finished_at"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return max((ended - began).total_seconds(), 0.0)
+
+
+def _connections(manifest: Mapping[str, Any]) -> str:
+    seen = manifest.get("connections", {})
+    requests = manifest.get("requests", 0)
+    if not requests:
+        return ""
+    parts = [
+        f"{count_text(seen.get('opened', 0))} opened for {many(requests, 'request')}"
+        f" ({share_text(seen.get('reuse_ratio') or 0.0)} reused)",
+        f"{count_text(seen.get('peak_open_sockets', 0))} open at most",
+        many(seen.get("dns_lookups", 0), "DNS look-up"),
+    ]
+    return ", ".join(parts)
+
+
+def _limited(shares: Mapping[str, float]) -> str:
+    total = sum(shares.values())
+    ordered = sorted(((share / total, name) for name, share in shares.items() if share > 0), reverse=True) if total else []
+    return ", ".join(f"{escape(name)} {100 * share:.0f} %" for share, name in ordered if share >= 0.005)
+
+
+def _cut(manifest: Mapping[str, Any]) -> str:
+    scope = manifest.get("settings", {}).get("scope", {})
+    parts = []
+    for name, number in sorted(manifest.get("cut", {}).items(), key=lambda item: -item[1]):
+        if number:
+            words = _CUTS.get(name, escape(name.replace("_", " ")))
+            if name == "depth" and scope.get("depth") is not None:
+                words = f"beyond depth {scope['depth']}"
+            parts.append(f"{count_text(number)} {words}")
+    return ", ".join(parts)
+
+
+def _robots(seen: Mapping[str, Any]) -> str:
+    parts = []
+    for name, number in sorted(seen.items(), key=lambda item: -_number(item[1])):
+        if _number(number):
+            parts.append(f"{count_text(_number(number))} {escape(str(name)).replace('_', ' ')}")
+    return ", ".join(parts)
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _seeds(manifest: Mapping[str, Any]) -> str:
+    counts = manifest.get("counts", {})
+    number = counts.get("seeds", 0)
+    if not number:
+        return ""
+    text = f"{count_text(number)}, and {count_text(counts.get('discovered', 0))} URLs found from them"
+    if bare := manifest.get("seeds_without_scheme", 0):
+        text += f"; {many(bare, 'seed')} without a scheme, read as https://"
+    return text
+
+
+def _entry(label: str, text: str) -> list[str]:
+    """A labelled entry, wrapped below itself; nothing where there is nothing to say."""
+    if not text:
+        return []
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=f"  {label:<{_LABEL}}",
+        subsequent_indent=" " * (_LABEL + 2),
+        break_on_hyphens=False,
+    )
