@@ -34,7 +34,9 @@ _TITLES: Final = {
     "log": "Display",
 }
 
-_GROUPS: Final = {title: Group(title, sort_key=place) for place, title in enumerate(dict.fromkeys(_TITLES.values()))}
+_GROUPS: Final = {
+    title: Group(title, sort_key=place) for place, title in enumerate(dict.fromkeys(_TITLES.values()))
+}
 
 _METAVARS: Final = {
     "crawl.job": "NAME",
@@ -51,16 +53,18 @@ _METAVARS: Final = {
 #: Where the table's own words already name the default.
 _SAYS_ITS_DEFAULT: Final = frozenset({"http.user_agent", "crawl.job"})
 
-EPILOGUE: Final = """\
-Durations: 90s, 15m, 2h, 1d, or seconds. Sizes: 256k, 10MiB, 1GB, or bytes. none lifts a limit.
-Every other setting of config.toml has a flag too: [http] dns_tries is --http-dns-tries and CRAWLER_HTTP_DNS_TRIES.
-A flag wins over the environment, the environment over config.toml, config.toml over the default.
-"""
 
+def takes_settings(
+    command: Callable[..., int], *, leading: list[inspect.Parameter], config: bool = True
+) -> Callable[..., int]:
+    """Give ``command`` the signature that cyclopts reads: ``leading``, then one option a setting.
 
-def takes_settings(command: Callable[..., int], *, leading: list[inspect.Parameter]) -> Callable[..., int]:
-    """Give ``command(*seeds, **typed)`` the signature that cyclopts reads: ``leading``, then one option a setting."""
-    parameters = [*leading, *_parameters()]
+    ``config``: with ``--config FILE``.
+    """
+    file = option(
+        "--config", str, None, "Crawl", "default: config.toml in this folder, if it is there", metavar="FILE"
+    )
+    parameters = [*leading, *([file] if config else []), *_parameters()]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
@@ -68,9 +72,7 @@ def takes_settings(command: Callable[..., int], *, leading: list[inspect.Paramet
 
 def option(name: str, annotation: Any, default: Any, group: str, help: str, **more: Any) -> inspect.Parameter:
     """An option of a command that is no setting."""
-    parameter = Parameter(
-        name=name, group=_GROUPS[group], help=help, show_default=False, negative=(), **more
-    )
+    parameter = Parameter(name=name, group=_GROUPS[group], help=help, show_default=False, negative=(), **more)
     return inspect.Parameter(
         name.lstrip("-").replace("-", "_"),
         inspect.Parameter.KEYWORD_ONLY,
@@ -95,7 +97,7 @@ def dashes(words: tuple[str, ...]) -> list[str]:
 def settings_from(typed: Mapping[str, Any], *, preset: Mapping[str, Any] | None = None) -> Settings:
     """Settings from the options typed, the environment and config.toml.
 
-    ``preset`` is for a command that brings its own defaults and reads neither environment nor file (the demo).
+    ``preset`` is for a command with defaults of its own, which reads neither environment nor file (the demo).
     Raises :class:`UsageError`.
     """
     flags = _flags(typed)
@@ -134,23 +136,35 @@ def _parameters() -> list[inspect.Parameter]:
     made = [_parameter(key) for key in keys()]
     place = next(number for number, each in enumerate(made) if each.name == "output__body")
     made.insert(place + 1, option("--no-body", bool, False, "Output", "same as --body none"))
-    made.append(option("--config", str, None, "Crawl", "default: config.toml in this folder, if it is there", metavar="FILE"))
     made.append(
-        option("--quiet", int, 0, "Display", "no display, warnings only; -qq: errors only, no summary", alias="-q", count=True)
+        option(
+            "--quiet",
+            int,
+            0,
+            "Display",
+            "no display, warnings only; -qq: errors only, no summary",
+            alias="-q",
+            count=True,
+        )
     )
     made.append(option("--verbose", int, 0, "Display", "say more", alias="-v", count=True))
     return made
 
 
 def _parameter(key: Key) -> inspect.Parameter:
-    """The option of one setting. Those without a flag in the table work as well and are left out of ``--help``."""
+    """The option of one setting. One without a flag in the table works as well; ``--help`` leaves it out."""
     group, default = _GROUPS[_TITLES[key.section]], default_text(key)
     says = key.help if key.path in _SAYS_ITS_DEFAULT else f"{key.help} [{default}]"
     annotation: Any
     if key.kind is bool:
         word = key.option.removeprefix("--no-").removeprefix("--")
         parameter = Parameter(
-            name=f"--{word}", negative=f"--no-{word}", group=group, help=says, show_default=False, show=bool(key.flag)
+            name=f"--{word}",
+            negative=f"--no-{word}",
+            group=group,
+            help=says,
+            show_default=False,
+            show=bool(key.flag),
         )
         annotation = bool
     else:

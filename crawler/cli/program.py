@@ -1,23 +1,23 @@
 """The command ``crawler``: its subcommands, and the one place where an error becomes an exit code.
 
-Subcommands are imported when they are called: ``crawler --help`` answers in under 0.3 s, of which the imports of
-aiohttp and the engine alone would take more.
+Subcommands are imported when they are called: ``crawler --help`` answers in under 0.3 s, which the imports of
+aiohttp and the engine alone would take.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Final
 
 from cyclopts import App, CycloptsError
 
 from crawler.cli.escape import escape
-from crawler.model.errors import CrawlerError
+from crawler.model.errors import CrawlerError, StorageError
 
-#: Stands for ``-`` among the tokens, where cyclopts would see an option without a name. No argument can hold a NUL.
+#: Stands for ``-`` among the words, where cyclopts would see an option without a name. No word can hold a NUL.
 DASH: Final = "\0-"
 
 #: What a shell reports for a command ended by SIGINT (128 + 2).
@@ -26,9 +26,47 @@ INTERRUPTED: Final = 130
 _EPILOGUE: Final = """\
 Example: crawler run seeds.txt --depth 2 --max-pages 10000
 
-Exit codes: 0 finished, 1 a bug, 2 bad usage, config or seeds, 3 stopped with work left (run again to go on),
-4 another run of this job is active, 5 finished but not good enough to publish, 6 output cannot be written.
+Exit codes
+  0  finished; everything accounted for
+  1  a bug, with a traceback
+  2  bad usage, config or seeds; nothing was fetched
+  3  stopped with work left: run again to go on
+  4  another run of this job is active
+  5  finished, but not good enough to be published as latest
+  6  output or state cannot be written; nothing committed is lost
 """
+
+
+_SETTINGS: Final = """\
+Durations: 90s, 15m, 2h, 1d, or seconds. Sizes: 256k, 10MiB, 1GB, or bytes.
+none lifts a limit. Every other setting of config.toml is a flag as well:
+[http] dns_tries is --http-dns-tries, and CRAWLER_HTTP_DNS_TRIES in the
+environment. Flags win over the environment, that over config.toml.
+"""
+
+#: Where each command is, what it says of itself, and what stands below its options.
+_COMMANDS: Final = {
+    "run": (
+        "crawler.cli.run:run",
+        "Crawl. Goes on where an unfinished run of the same job stopped, else starts a new run.",
+        f"{_SETTINGS}\nExample: crawler run seeds.txt --depth 2 --max-pages 10000 --output /data/crawls",
+    ),
+    "check": (
+        "crawler.cli.check:check",
+        "Read config and seeds and say what a run would do. Opens no connection.",
+        f"{_SETTINGS}\nExample: crawler check seeds.txt --workers 500",
+    ),
+    "demo": (
+        "crawler.cli.demo.command:demo",
+        "Crawl a small bundled web site on this machine: the whole program, with no network.",
+        "Neither config.toml nor the environment is read.\n\nExample: crawler demo --body markdown",
+    ),
+    "completion": (
+        "crawler.cli.completion:completion",
+        "Print the completion script for a shell.",
+        'Example: eval "$(crawler completion bash)"',
+    ),
+}
 
 
 def build() -> App:
@@ -38,48 +76,51 @@ def build() -> App:
         help="Crawl web sites into NDJSON: politely, fast, and so that nothing is lost.",
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
-        version=lambda: f"crawler {version('crawler')}",
+        version=_version,
         version_flags="--version",
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
         default_parameter=None,
     )
-    app.command("crawler.cli.run:run", name="run", help="Crawl. Goes on with an unfinished run of the same job.")
-    app.command(
-        "crawler.cli.check:check", name="check", help="Say what a run would do; open no connection."
-    )
-    app.command(
-        "crawler.cli.demo.command:demo",
-        name="demo",
-        help="Crawl a small bundled web site on this machine: the whole program, with no network.",
-    )
-    app.command(
-        "crawler.cli.completion:completion", name="completion", help="Print a completion script for a shell."
-    )
+    for name, (path, help, example) in _COMMANDS.items():
+        app.command(path, name=name, help=help, help_epilogue=example)
     return app
 
 
 def run_program(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and say its exit code. An error made for people is one line; a bug is a traceback."""
+    """Run one command line; the answer is its exit code. An error for people is one line, a bug a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         answer = build()([DASH if word == "-" else word for word in words])
+        sys.stdout.flush()
     except CycloptsError as error:
         return _complain(f"{_first_line(error)} (crawler {_command(words)}--help)", 2)
     except CrawlerError as error:
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read standard output has gone (`crawler check | head`): nothing more can be said there.
-        sys.stdout = None
-        return 0
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            raise
+        # Whoever read standard output has gone (`crawler check | head`), or its disk is full. What is still in
+        # the buffer must not raise once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _complain(f"standard output: {error.strerror}", StorageError.exit_code)
     except Exception:
         _complain("this is a bug; please report it with what follows", 1)
+        import traceback
+
         traceback.print_exc()
         return 1
     return answer if isinstance(answer, int) else 0
+
+
+def _version() -> str:
+    # 40 ms of imports that only --version needs.
+    from importlib.metadata import version
+
+    return f"crawler {version('crawler')}"
 
 
 def _complain(message: str, code: int) -> int:
@@ -93,4 +134,4 @@ def _first_line(error: CycloptsError) -> str:
 
 
 def _command(words: Sequence[str]) -> str:
-    return f"{words[0]} " if words and words[0] in ("run", "check", "demo", "completion") else ""
+    return f"{words[0]} " if words and words[0] in _COMMANDS else ""

@@ -58,7 +58,7 @@ class Rates:
 
 
 def picture(snapshot: Snapshot, pages: float, size: float, title: str) -> RenderableType:
-    """The display of one instant: a table that fits 80 columns and does not stretch beyond what reads well."""
+    """The display of one instant: a table that fits 80 columns and stretches no further than reads well."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -66,7 +66,10 @@ def picture(snapshot: Snapshot, pages: float, size: float, title: str) -> Render
     known = snapshot.done + snapshot.pending
     share = f"{100 * snapshot.done / known:.0f} %" if known else ""
     head = Text(no_wrap=True, overflow="ellipsis")
-    head.append("stopping  " if snapshot.stopping else "crawling  ", "bold yellow" if snapshot.stopping else "bold green")
+    head.append(
+        "stopping  " if snapshot.stopping else "crawling  ",
+        "bold yellow" if snapshot.stopping else "bold green",
+    )
     head.append(title, "bold")
     head.append(f"  {duration_text(snapshot.elapsed)}", "dim")
 
@@ -74,13 +77,39 @@ def picture(snapshot: Snapshot, pages: float, size: float, title: str) -> Render
     for _ in range(3):
         table.add_column(justify="left", style="dim", no_wrap=True)
         table.add_column(justify="right", no_wrap=True, min_width=9)
-    reuse = f"{100 * reuse_ratio(snapshot.requests, snapshot.connections_opened):.0f} %" if snapshot.requests else "-"
+    reuse = (
+        f"{100 * reuse_ratio(snapshot.requests, snapshot.connections_opened):.0f} %"
+        if snapshot.requests
+        else "-"
+    )
+    now = snapshot
     rows = (
-        ("pages/s", rate_text(pages), "done", count_text(snapshot.done), "hosts asked", count_text(snapshot.hosts_active)),
-        ("bytes/s", bytes_text(size), "pending", count_text(snapshot.pending), "hosts waiting", count_text(snapshot.hosts_waiting)),
-        ("in flight", f"{snapshot.in_flight}/{snapshot.workers}", "failed", count_text(snapshot.failed), "connections", count_text(snapshot.connections_opened)),
-        ("received", bytes_text(snapshot.wire_bytes), "skipped", count_text(snapshot.skipped), "reused", reuse),
-    )  # fmt: skip
+        (
+            "pages/s",
+            rate_text(pages),
+            "done",
+            count_text(now.done),
+            "hosts asked",
+            count_text(now.hosts_active),
+        ),
+        (
+            "bytes/s",
+            bytes_text(size),
+            "pending",
+            count_text(now.pending),
+            "waiting",
+            count_text(now.hosts_waiting),
+        ),
+        (
+            "in flight",
+            f"{now.in_flight}/{now.workers}",
+            "failed",
+            count_text(now.failed),
+            "opened",
+            count_text(now.connections_opened),
+        ),
+        ("received", bytes_text(now.wire_bytes), "skipped", count_text(now.skipped), "reused", reuse),
+    )
     for row in rows:
         cells = [Text(cell) for cell in row]
         if row[2] == "failed" and snapshot.failed:
@@ -194,5 +223,3 @@ class Heartbeat:
         if self._thread is not None:
             self._thread.join(timeout=1.0)
             self._thread = None
-
-

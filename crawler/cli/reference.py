@@ -1,4 +1,4 @@
-"""config.toml as it is in the repository, written from the settings table: every key, its default, unit and help."""
+"""config.toml as it is in the repository, written from the settings table: each key, its default and help."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ def _toml(key: Key) -> str:
     if isinstance(value, tuple):
         return _list([json.dumps(item) for item in value])
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(name)} = {json.dumps(item)}" for name, item in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{json.dumps(name)} = {json.dumps(item)}" for name, item in value.items()) + "}"
+        )
     return json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""The last thing printed: what came of a run, why pages are missing, what held it back, and what to do next."""
+"""The last thing printed: what came of a run, why pages are missing, what held it back, what to do next."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NEXT: Final = {
 
 
 def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> str:
-    """The summary of the run that ``manifest`` (run.json) describes, for standard error; no line is wider than 80.
+    """The summary of the run that ``manifest`` (run.json) describes; no line is wider than 80.
 
     ``places`` are the lines that say where the output is. Whatever servers chose is escaped. Pure.
     """
@@ -56,11 +56,16 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
     for warning in manifest.get("warnings", ()):
         lines += _entry("warning", escape(str(warning)))
     for place in places:
-        lines += _entry("files", escape(place)) if place is places[0] else [" " * (_LABEL + 2) + escape(place)]
+        lines += (
+            _entry("files", escape(place)) if place is places[0] else [" " * (_LABEL + 2) + escape(place)]
+        )
     if code in _NEXT:
         lines += ["", *_NEXT[code].splitlines()]
     elif not any(outcomes.values()):
-        lines += ["", "Nothing was fetched: are the seeds the right ones? `crawler check` says how they are read."]
+        lines += [
+            "",
+            "Nothing was fetched: are the seeds the right ones? `crawler check` says how they are read.",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -90,7 +95,11 @@ def _pages(manifest: Mapping[str, Any]) -> str:
         if outcomes.get(name)
     ]
     statuses = manifest.get("statuses", {})
-    odd = [f"{count_text(n)} x {escape(str(status))}" for status, n in sorted(statuses.items()) if str(status)[:1] in "45" and n]
+    odd = [
+        f"{count_text(n)} x {escape(str(status))}"
+        for status, n in sorted(statuses.items())
+        if str(status)[:1] in "45" and n
+    ]
     return ", ".join(parts) + (f" (of these {', '.join(odd)})" if odd else "")
 
 
@@ -139,9 +148,9 @@ def _connections(manifest: Mapping[str, Any]) -> str:
     requests = manifest.get("requests", 0)
     if not requests:
         return ""
+    reused = share_text(seen.get("reuse_ratio") or 0.0)
     parts = [
-        f"{count_text(seen.get('opened', 0))} opened for {many(requests, 'request')}"
-        f" ({share_text(seen.get('reuse_ratio') or 0.0)} reused)",
+        f"{count_text(seen.get('opened', 0))} opened for {many(requests, 'request')} ({reused} reused)",
         f"{count_text(seen.get('peak_open_sockets', 0))} open at most",
         many(seen.get("dns_lookups", 0), "DNS look-up"),
     ]
@@ -150,7 +159,11 @@ def _connections(manifest: Mapping[str, Any]) -> str:
 
 def _limited(shares: Mapping[str, float]) -> str:
     total = sum(shares.values())
-    ordered = sorted(((share / total, name) for name, share in shares.items() if share > 0), reverse=True) if total else []
+    ordered = (
+        sorted(((share / total, name) for name, share in shares.items() if share > 0), reverse=True)
+        if total
+        else []
+    )
     return ", ".join(f"{escape(name)} {100 * share:.0f} %" for share, name in ordered if share >= 0.005)
 
 

@@ -1,4 +1,4 @@
-"""Settings from what was typed, the environment and config.toml, in this order; each knows where it came from.
+"""Settings from what was typed, the environment and config.toml, in this order, each with its origin.
 
 Everything is derived from the table in :mod:`crawler.model.settings`: what a key is called, what it takes and
 what it means. Values that people write as text (``90s``, ``10MiB``, ``none``) are read here, for all three
@@ -85,7 +85,7 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _MEDIA_TYPE: Final = re.compile(r"[\w*.+-]+/[\w*.+-]+", re.ASCII)
 
-#: These belong to one request on one connection; set by hand they break framing, pooling or the choice of host.
+#: These belong to one request on one connection; by hand they break framing, pooling or the choice of host.
 _OURS: Final = frozenset({"host", "connection", "content-length", "transfer-encoding", "te", "upgrade"})
 
 _SECRET: Final = re.compile(r"auth|cookie|token|secret|passw|key|session|credential", re.IGNORECASE)
@@ -95,7 +95,10 @@ _MASK: Final = "***"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting. ``kind`` is bool, int, float, str, tuple (of str) or Mapping (str to str); ``optional`` allows None."""
+    """One setting. ``kind`` is bool, int, float, str, tuple (of str) or Mapping (str to str).
+
+    ``optional`` allows None, which is written ``none``.
+    """
 
     section: str
     name: str
@@ -174,9 +177,9 @@ def _keys_of(section: str, table: type) -> list[Key]:
         if typing.get_origin(hint) in (types.UnionType, typing.Union):
             (hint,) = (each for each in typing.get_args(hint) if each is not types.NoneType)
             optional = True
-        default = (
-            field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
-        )
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
         kind = typing.get_origin(hint) or hint
         text = field.metadata
         found.append(
@@ -191,7 +194,8 @@ def load(
     """The settings, and for each ``section.key`` where it came from.
 
     ``flags`` maps ``section.key`` to what was typed (a text, a bool, or a list of texts); ``file`` is the
-    config.toml to read, or None. Raises :class:`UsageError`, which names the place, the key and what was expected.
+    config.toml to read, or None. Raises :class:`UsageError`, which names the place, the key and what was
+    expected.
     """
     table: dict[str, Any] = {}
     source = ""
@@ -210,7 +214,9 @@ def load(
             origins[key.path] = key.variable
         elif key.name in table.get(key.section, {}):
             place = _place(source, file, key.section, key.name)
-            values[key.name] = _value(key, table[key.section][key.name], f"{place}: [{key.section}] {key.name}")
+            values[key.name] = _value(
+                key, table[key.section][key.name], f"{place}: [{key.section}] {key.name}"
+            )
             origins[key.path] = str(file)
         else:
             origins[key.path] = "default"
@@ -223,7 +229,7 @@ def load(
 
 
 def default_file(named: str | None, folder: Path) -> Path | None:
-    """The config.toml to read: the one that was named (which must be there), else the one in ``folder`` if there is one."""
+    """The config.toml to read: the one named (it must be there), else the one in ``folder``, if any."""
     if named is not None:
         return Path(named)
     file = folder / "config.toml"
@@ -233,18 +239,21 @@ def default_file(named: str | None, folder: Path) -> Path | None:
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A line for each ``CRAWLER_...`` variable that looks like a misspelt setting.
 
-    A warning, not an error: Kubernetes itself sets ``CRAWLER_HTTP_PORT`` and the like for a service of that name.
+    A warning, not an error: Kubernetes itself sets ``CRAWLER_HTTP_PORT`` and the like for a service so named.
     """
     known = {key.variable for key in keys()}
-    lines = []
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and (near := _nearest(name, known)):
-            lines.append(f"{name} is not a setting; did you mean {near}?")
-    return lines
+    return [
+        f"{name} is not a setting; did you mean {near}?"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known and (near := _nearest(name, known))
+    ]
 
 
 def settings_as_dict(settings: Settings) -> dict[str, Any]:
-    """Every setting as JSON has it, for run.json. Secrets are masked: credentials in URLs, headers that look like one."""
+    """Every setting as JSON has it, for run.json.
+
+    Secrets are masked: credentials in URLs, and headers whose name says that they hold one.
+    """
     result: dict[str, Any] = {}
     for key in keys():
         value = getattr(getattr(settings, key.section), key.name)
@@ -293,7 +302,7 @@ def _parse(source: str, file: Path) -> dict[str, Any]:
     for section, values in table.items():
         if section not in sections:
             place = _place(source, file, section, None)
-            what = f"section [{section}]" if isinstance(values, dict) else f"key {section} outside of a section"
+            what = f"section [{section}]" if isinstance(values, dict) else f"key {section} outside a section"
             raise UsageError(f"{place}: unknown {what}{_meant(section, sections)}")
         if not isinstance(values, dict):
             raise UsageError(
@@ -393,7 +402,7 @@ def _nearest(name: str, known: typing.Iterable[str]) -> str | None:
 
 
 def _is_set(key: Key, environ: Mapping[str, str]) -> bool:
-    """An empty variable is one that isn't set, but where empty is a value: it empties a list or an optional text."""
+    """An empty variable isn't set, but where empty is a value: it empties a list or an optional text."""
     text = environ.get(key.variable)
     if text is None:
         return False
@@ -406,13 +415,13 @@ def _value(key: Key, found: Any, place: str) -> Any:
         value = _READERS[key.kind](key, found)
         if (check := _CHECKS.get(key.path)) is not None and value is not None:
             check(value)
-    except _Unfit as error:
+    except _UnfitError as error:
         reason = f" ({error})" if str(error) else ""
         raise UsageError(f"{place}: expected {key.expected}; found {_quoted(found, key)}{reason}") from None
     return value
 
 
-class _Unfit(Exception):
+class _UnfitError(Exception):
     """A value that cannot be meant; the text says why, where that isn't plain from what was expected."""
 
 
@@ -430,7 +439,7 @@ def _read_bool(key: Key, found: Any) -> bool:
     word = found.strip().lower() if isinstance(found, str) else ""
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    raise _Unfit
+    raise _UnfitError
 
 
 def _read_int(key: Key, found: Any) -> int | None:
@@ -442,28 +451,28 @@ def _read_int(key: Key, found: Any) -> int | None:
     elif isinstance(found, str):
         value = _size(found.strip()) if key.unit.startswith("bytes") else _whole(found.strip())
     else:
-        raise _Unfit
+        raise _UnfitError
     if value < (0 if key.path in _FROM_ZERO else 1):
-        raise _Unfit
+        raise _UnfitError
     if value > _LARGEST:
-        raise _Unfit("too large; none lifts the limit" if key.optional else "too large")
+        raise _UnfitError("too large; none lifts the limit" if key.optional else "too large")
     return value
 
 
 def _whole(text: str) -> int:
     if re.fullmatch(r"[+-]?\d[\d_]{0,30}", text):
         return int(text)
-    raise _Unfit
+    raise _UnfitError
 
 
 def _size(text: str) -> int:
-    """``10MiB`` and ``256k`` count in 1024, ``1GB`` in 1000 (IEC 80000-13; a bare letter as wget and curl read it)."""
+    """``10MiB`` and ``256k`` count in 1024, ``1GB`` in 1000 (a bare letter as curl reads it)."""
     matched = _SIZE.fullmatch(text)
     if matched is None:
-        raise _Unfit
+        raise _UnfitError
     number, letter, binary, byte = matched.groups()
     if binary and not letter:
-        raise _Unfit
+        raise _UnfitError
     step = 1000 if byte and not binary else 1024
     return int(float(number) * step ** " kmgt".index(letter.lower() or " "))
 
@@ -477,11 +486,11 @@ def _read_float(key: Key, found: Any) -> float | None:
     elif isinstance(found, str):
         value = _duration(found.strip().lower())
     else:
-        raise _Unfit
+        raise _UnfitError
     if not value >= 0 or (value == 0 and key.path not in _MAY_BE_NO_TIME):
-        raise _Unfit
+        raise _UnfitError
     if value > _LONGEST:
-        raise _Unfit("longer than ten years; none lifts the limit" if key.optional else "longer than ten years")
+        raise _UnfitError("longer than ten years" + ("; none lifts the limit" if key.optional else ""))
     return value
 
 
@@ -489,7 +498,7 @@ def _duration(text: str) -> float:
     if _NUMBER.fullmatch(text):
         return float(text)
     if not _DURATION.fullmatch(text):
-        raise _Unfit
+        raise _UnfitError
     return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
 
 
@@ -497,26 +506,26 @@ def _is_none(key: Key, found: Any) -> bool:
     if isinstance(found, str) and found.strip().lower() == "none":
         if key.optional:
             return True
-        raise _Unfit("this one cannot be lifted")
+        raise _UnfitError("this one cannot be lifted")
     return False
 
 
 def _read_str(key: Key, found: Any) -> str | None:
     if not isinstance(found, str):
-        raise _Unfit
+        raise _UnfitError
     text = found.strip()
     if key.choices:
         word = text.lower()
         if word not in key.choices:
             near = _nearest(word, key.choices)
-            raise _Unfit(f"did you mean {near}?" if near else "")
+            raise _UnfitError(f"did you mean {near}?" if near else "")
         return word
     if not text:
         if key.optional:
             return None
-        raise _Unfit("it is empty")
+        raise _UnfitError("it is empty")
     if _CONTROL.search(text) or not _encodes(text):
-        raise _Unfit("control characters and line ends are not allowed")
+        raise _UnfitError("control characters and line ends are not allowed")
     return text
 
 
@@ -526,14 +535,14 @@ def _encodes(text: str) -> bool:
 
 
 def _read_tuple(key: Key, found: Any) -> tuple[str, ...]:
-    """A list of texts; one text (a variable) is cut at commas, ``\\,`` being a comma inside an item: ``a{1\\,3}``."""
+    """A list of texts. One text (a variable) is cut at commas; ``\\,`` is a comma: ``a{1\\,3}``."""
     if isinstance(found, str):
         found = [item.replace("\\,", ",") for item in re.split(r"(?<!\\),", found)]
     if not isinstance(found, (list, tuple)) or not all(isinstance(item, str) for item in found):
-        raise _Unfit
+        raise _UnfitError
     items = tuple(item.strip() for item in found if item.strip())
     if any(_CONTROL.search(item) or not _encodes(item) for item in items):
-        raise _Unfit("control characters and line ends are not allowed")
+        raise _UnfitError("control characters and line ends are not allowed")
     return items
 
 
@@ -544,19 +553,19 @@ def _read_mapping(key: Key, found: Any) -> Mapping[str, str]:
     if isinstance(found, (list, tuple)):
         pairs = [line.partition(":") for line in found if line.strip()]
         if not all(colon for _, colon, _ in pairs):
-            raise _Unfit("write Name: value")
+            raise _UnfitError("write Name: value")
         found = {name.strip(): value.strip() for name, _, value in pairs}
     if not isinstance(found, Mapping):
-        raise _Unfit
+        raise _UnfitError
     for name, value in found.items():
         if not isinstance(value, str):
-            raise _Unfit(f"the value of {name!r} is not a text")
+            raise _UnfitError(f"the value of {name!r} is not a text")
         if not _TOKEN.fullmatch(name):
-            raise _Unfit(f"{name!r} is not a header name")
+            raise _UnfitError(f"{name!r} is not a header name")
         if _CONTROL.search(value) or not _encodes(value):
-            raise _Unfit(f"the value of {name!r} has a control character or a line end")
+            raise _UnfitError(f"the value of {name!r} has a control character or a line end")
         if name.lower() in _OURS:
-            raise _Unfit(f"{name!r} is set by the program itself")
+            raise _UnfitError(f"{name!r} is set by the program itself")
     return types.MappingProxyType(dict(found))
 
 
@@ -575,7 +584,7 @@ _READERS: Final[Mapping[Any, Callable[[Key, Any], Any]]] = {
 
 def _check_job(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name) or not name.strip("."):
-        raise _Unfit
+        raise _UnfitError
 
 
 def _check_networks(networks: tuple[str, ...]) -> None:
@@ -585,7 +594,7 @@ def _check_networks(networks: tuple[str, ...]) -> None:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            raise _Unfit(str(error)) from None
+            raise _UnfitError(str(error)) from None
 
 
 def _check_nameservers(servers: tuple[str, ...]) -> None:
@@ -600,9 +609,9 @@ def _check_nameservers(servers: tuple[str, ...]) -> None:
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            raise _Unfit(f"{host!r} is not an IP address") from None
+            raise _UnfitError(f"{host!r} is not an IP address") from None
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-            raise _Unfit(f"{port!r} is not a port")
+            raise _UnfitError(f"{port!r} is not a port")
 
 
 def _check_patterns(patterns: tuple[str, ...]) -> None:
@@ -618,18 +627,18 @@ def _check_patterns(patterns: tuple[str, ...]) -> None:
         except re2.error as error:
             words = error.args[0] if error.args else error
             text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
-            raise _Unfit(f"not an RE2 expression: {text}") from None
+            raise _UnfitError(f"not an RE2 expression: {text}") from None
 
 
 def _check_types(media_types: tuple[str, ...]) -> None:
     for media_type in media_types:
         if not _MEDIA_TYPE.fullmatch(media_type):
-            raise _Unfit(f"{media_type!r} is none")
+            raise _UnfitError(f"{media_type!r} is none")
 
 
 def _check_frontier(url: str) -> None:
     if url not in ("sqlite", "memory") and not (url.startswith("sqlite:///") and len(url) > 10):
-        raise _Unfit
+        raise _UnfitError
 
 
 def _check_proxy(url: str) -> None:
@@ -640,12 +649,12 @@ def _check_proxy(url: str) -> None:
     except ValueError:
         parsed = None
     if parsed is None or parsed.protocol != "http:" or not parsed.hostname:
-        raise _Unfit
+        raise _UnfitError
 
 
 def _check_ca_file(path: str) -> None:
     if not Path(path).is_file():
-        raise _Unfit("there is no such file")
+        raise _UnfitError("there is no such file")
 
 
 _CHECKS: Final[Mapping[str, Callable[[Any], None]]] = {

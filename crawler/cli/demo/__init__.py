@@ -1,0 +1,1 @@
+"""The bundled web site, its server on loopback, and the command that crawls it."""

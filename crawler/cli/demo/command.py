@@ -1,0 +1,73 @@
+"""``crawler demo``: the whole program on one machine, against a site that has most of what the web has."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from crawler.cli.demo.server import DemoServer
+from crawler.cli.flags import option, settings_from, takes_settings
+from crawler.cli.run import crawl_and_tell
+from crawler.model.errors import UsageError
+from crawler.model.settings import Settings
+
+#: What differs from the defaults: loopback may be asked, and quickly, since the only site is our own.
+PRESET: Final = {
+    "crawl.job": "demo",
+    "http.allow_networks": ["127.0.0.0/8"],
+    "politeness.delay": "0.05",
+    "politeness.retry_base": "0.2",
+    "scope.depth": "6",
+    "log.every": "5s",
+}
+
+
+def demo(**typed: Any) -> int:
+    """Serve the site and crawl it, or (``--serve``) only serve it until Ctrl-C. Says the crawl's exit code."""
+    port = _port(typed.pop("port", None))
+    only_serve = typed.pop("serve", False)
+    settings = settings_from(typed, preset=PRESET)
+    with DemoServer(port) as server:
+        if only_serve:
+            print(f"{server.here}/  (Ctrl-C ends it)", flush=True)
+            threading.Event().wait()
+        code = crawl_and_tell(server.seeds, settings, fresh=True)
+    if code == 0 and settings.output.path != "-" and settings.log.level != "error":
+        print(_look(settings), file=sys.stderr)
+    return code
+
+
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) < 65_536):
+        raise UsageError(f"--port: expected a port, 0 for any; found {text!r}")
+    return int(text)
+
+
+def _look(settings: Settings) -> str:
+    """Two commands to paste, to look at what came out."""
+    files = Path(settings.output.path) / (settings.crawl.job or "demo") / "latest" / "pages-*.ndjson"
+    if settings.output.compress == "zstd":
+        read, files = "zstdcat", Path(f"{files}.zst")
+    elif settings.output.compress == "gzip":
+        read, files = "zcat", Path(f"{files}.gz")
+    else:
+        read = "cat"
+    return (
+        "\nLook at the result:\n\n"
+        f"""  {read} {files} | jq -r '[.outcome, .status // .reason, .url, .title] | @tsv'\n"""
+        f"""  duckdb -c "SELECT outcome, reason, count(*) FROM '{files}' GROUP BY ALL ORDER BY 3 DESC"\n"""
+    )
+
+
+takes_settings(
+    demo,
+    config=False,
+    leading=[
+        option("--serve", bool, False, "Crawl", "only serve the site, until Ctrl-C"),
+        option("--port", str, None, "Crawl", "port of the site [8407, else any]", metavar="N"),
+    ],
+)

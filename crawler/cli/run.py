@@ -1,0 +1,76 @@
+"""``crawler run``: one start of a job, seen by a person or by a log collector."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from crawler.cli.escape import escape
+from crawler.cli.flags import dashes, option, seeds, settings_from, takes_settings
+from crawler.cli.log import Log
+from crawler.cli.progress import Display, Heartbeat, wants_display
+from crawler.cli.summary import summary
+from crawler.model.errors import UsageError
+from crawler.model.settings import Settings
+from crawler.run.configuration import unknown_variables
+
+log = logging.getLogger("crawler")
+
+
+def run(*words: str, **typed: Any) -> int:
+    """Crawl. The exit codes are those of the contract (``crawler --help``)."""
+    arguments = dashes(words)
+    fresh = typed.pop("fresh", False)
+    settings = settings_from(typed)
+    if not arguments:
+        raise UsageError("no seeds were given: name files with one URL a line, URLs, or - for standard input")
+    return crawl_and_tell(arguments, settings, fresh=fresh, warnings=unknown_variables(os.environ))
+
+
+def crawl_and_tell(
+    arguments: Sequence[str], settings: Settings, *, fresh: bool, warnings: Sequence[str] = ()
+) -> int:
+    """One start, from the first log line to the summary; the answer is its exit code."""
+    # The engine and aiohttp: 0.25 s of imports that --help and a usage error do without.
+    from crawler.run.crawl import RunInfo, run_job
+
+    with Log(sys.stderr, settings.log.format, settings.log.level) as lines:
+        for warning in warnings:
+            log.warning(warning)
+        seen: Display | Heartbeat
+        if wants_display(settings.log.progress, sys.stderr):
+            seen = Display(sys.stderr, lines)
+        else:
+            seen = Heartbeat(settings.log.every)
+
+        def tell(info: RunInfo) -> None:
+            log.info("start", extra={"job": info.job, "run_id": info.run_id})
+            seen.start(info.snapshot, escape(info.job))
+
+        try:
+            ending = run_job(arguments, settings, fresh=fresh, stdin=sys.stdin.buffer, on_start=tell)
+        finally:
+            seen.close()
+        log.info(
+            "end",
+            extra={
+                "outcome": ending.outcome,
+                "code": ending.code,
+                "counts": ending.manifest.get("counts", {}),
+            },
+        )
+    if settings.log.level != "error":
+        sys.stderr.write("\n" + summary(ending.manifest, ending.code, ending.places))
+    return ending.code
+
+
+takes_settings(
+    run,
+    leading=[
+        seeds("files with one URL a line, - for standard input, or URLs"),
+        option("--fresh", bool, False, "Crawl", "forget the unfinished run and start a new one"),
+    ],
+)
