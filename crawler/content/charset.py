@@ -30,8 +30,6 @@ _XML_DECLARATION: Final = re.compile(
     rb"<\?xml[^>]{0,200}?\sencoding\s{0,9}=\s{0,9}[\"']([A-Za-z0-9._:-]{1,40})[\"']"
 )
 
-_CHARSET: Final = re.compile(rb"charset", re.IGNORECASE)
-
 #: Bytes that say nothing to the prescan but much to a detector of contents: those above ASCII, and ESC.
 _MUTED: Final = bytes(1 if byte >= 0x80 or byte == 0x1B else byte for byte in range(256))
 
@@ -104,7 +102,7 @@ def _declared_in_html(body: bytes) -> str | None:
     found = detect.detect(head.translate(_MUTED)).encoding
     if found is not None and found != "windows-1252":
         return found.lower()
-    if not _CHARSET.search(body):
+    if b"charset" not in body.lower():
         return None
     # The default, or windows-1252 declared, or something declared further on.
     for part in (head, body) if len(body) > _PRESCAN else (head,):
@@ -132,6 +130,6 @@ def _is_utf8(body: bytes) -> bool:
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A body cut at the cap may end inside a character.
-        return error.end == len(body) and error.reason == "unexpected end of data"
+        # A body cut at the cap may end inside a character; a Latin-1 word that ends so has no other before it.
+        return error.reason == "unexpected end of data" and not body[: error.start].isascii()
     return True
