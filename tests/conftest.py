@@ -1,0 +1,36 @@
+"""Fixtures that the whole suite shares: a site, a name server, certificates, and the program itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Authority, NameServer, Program, Site
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web site in a thread of its own, on every 127.x.y.z; its own name is 127.0.0.1."""
+    with Site(address="0.0.0.0") as running:
+        yield running
+
+
+@pytest.fixture
+def dns() -> Iterator[NameServer]:
+    """A name server in a thread of its own; ``*.test`` is 127.0.0.1 unless something else is said."""
+    with NameServer() as running:
+        running.a("*.test", "127.0.0.1")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Program:
+    """The program as a user runs it; see :class:`tests.servers.program.Program`."""
+    return Program(tmp_path)
