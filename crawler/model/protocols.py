@@ -70,8 +70,8 @@ class Sink(Protocol):
         """Take records in; they need not be durable yet."""
         ...
 
-    async def flush(self) -> Sequence[FileMark]:
-        """Make everything written durable and say how far each file is true."""
+    async def flush(self, *, last: bool = False) -> Sequence[FileMark]:
+        """Make everything written durable and say how far each file is true; ``last`` closes the open part."""
         ...
 
     async def settled(self) -> None:

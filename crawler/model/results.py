@@ -66,13 +66,15 @@ class Redirect:
 
 @dataclass(slots=True)
 class Failure:
-    """Asked, and no usable answer. ``attempted`` says how far it came."""
+    """No usable answer. ``attempted`` says how far it came; ``asked`` is false where a robots.txt that could not be
+    had below HTTP (no name, no connection) spoke for its whole origin."""
 
     request: Request
     reason: Reason
     detail: str | None
     attempted: Attempted
     wait: float = 0.0
+    asked: bool = True
 
 
 @dataclass(slots=True)

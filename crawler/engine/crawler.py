@@ -1,0 +1,369 @@
+"""The story of a crawl: feeder -> bounded queue -> N workers -> bounded results -> one settler, and how they stop.
+
+Feeder waits for workers, workers for the settler, the settler for the disk only: the waits form a line, never a ring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from crawler.engine.clock import Clock, steady_clock
+from crawler.engine.discovery import Discovery
+from crawler.engine.feeder import Feeder
+from crawler.engine.limiter import Limiter
+from crawler.engine.meter import Meter
+from crawler.engine.reader import Reader
+from crawler.engine.replenisher import Replenisher
+from crawler.engine.results import ResultQueue
+from crawler.engine.robots_desk import RobotsDesk
+from crawler.engine.settler import Settler
+from crawler.engine.snapshot import Snapshot
+from crawler.engine.workbench import Job, Workbench
+from crawler.engine.worker import Worker
+from crawler.fetch.session import Wire
+from crawler.frontier.known import Known
+from crawler.model.frontier import Counts
+from crawler.model.protocols import Fetcher, Frontier, NextVisit, OnResult, ScopeRule, Sink
+from crawler.model.request import Request
+from crawler.model.results import Result
+from crawler.model.settings import Settings
+from crawler.rules.revisit import next_visit
+from crawler.rules.scope import ScopeRules
+
+log = logging.getLogger("crawler.engine")
+
+#: Results between workers and settler: items, and bytes of their bodies.
+_RESULTS: Final = 2_000
+_RESULT_BYTES: Final = 64 * 1024 * 1024
+#: Keys in the filter in front of the frontier: about 120 bytes each.
+_KNOWN: Final = 200_000
+_WATCH_EVERY: Final = 0.25
+
+
+class Stopped(StrEnum):
+    """Why a crawl came to its end."""
+
+    FINISHED = "finished"
+    SIGNAL = "signal"
+    MAX_PAGES = "max_pages"
+    MAX_TIME = "max_time"
+    MAX_BYTES = "max_bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """``stopped`` tells finished from stopped with work left; ``counts`` is the accounting at the end."""
+
+    stopped: Stopped
+    counts: Counts
+    elapsed: float
+
+
+class Crawler:
+    """One crawl in one event loop, over a frontier, a sink and a fetcher that the caller opens and closes.
+
+    ``seeds`` gives batches of requests and is read while the crawl runs. ``wire`` tells what the session has done.
+    ``workers`` is the number of requests in flight, fitted to the open-file limit by whoever made the fetcher.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        frontier: Frontier,
+        sink: Sink,
+        fetcher: Fetcher,
+        *,
+        run_id: str,
+        seeds: AsyncIterator[Sequence[Request]],
+        key_of: Callable[[str], bytes],
+        scope: ScopeRules,
+        product_token: str,
+        workers: int,
+        wire: Callable[[], Wire] = Wire,
+        scope_rule: ScopeRule | None = None,
+        next_visit: NextVisit | None = None,
+        on_result: OnResult | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings
+        self._frontier = frontier
+        self._sink = sink
+        self._fetcher = fetcher
+        self._seeds = seeds
+        self._workers = workers
+        self._wire = wire
+        self._clock = clock if clock is not None else steady_clock()
+        self.meter = Meter()
+        known = Known(_KNOWN)
+        self._bench = Workbench(settings.politeness, settings.hosts)
+        self._queue: asyncio.Queue[Job] = asyncio.Queue(maxsize=workers)
+        self._results = ResultQueue(_RESULTS, _RESULT_BYTES)
+        discovery = Discovery(
+            scope,
+            known,
+            self.meter,
+            depth=settings.scope.depth,
+            max_url=settings.scope.max_url,
+            key_of=key_of,
+            scope_rule=scope_rule,
+        )
+        self._reader = Reader(
+            discovery,
+            settings.output,
+            product_token=product_token,
+            max_redirects=settings.http.max_redirects,
+        )
+        self._desk = RobotsDesk(
+            self._bench,
+            self.meter,
+            robots=settings.robots,
+            politeness=settings.politeness,
+            product_token=product_token,
+            key_of=key_of,
+        )
+        self._settler = Settler(
+            frontier,
+            sink,
+            self._bench,
+            self._results,
+            self.meter,
+            self._clock,
+            run_id=run_id,
+            settings=settings.frontier,
+            output=settings.output,
+            next_visit=next_visit if next_visit is not None else self._next_visit,
+            on_result=on_result,
+            on_settled=self._settled,
+            on_unanswered=self._unanswered,
+            forget_known=known.forget,
+        )
+        self._feeder = Feeder(
+            self._bench,
+            self._queue,
+            self._results,
+            self.meter,
+            self._clock,
+            robots=settings.robots,
+            politeness=settings.politeness,
+            limits=settings.limits,
+            product_token=product_token,
+            key_of=key_of,
+            hurry=self._starving,
+        )
+        self._replenisher = Replenisher(
+            frontier,
+            self._bench,
+            self._clock,
+            settings.crawl,
+            workers=workers,
+            on_leases=self._feeder.wake.set,
+        )
+        self._limiter = Limiter(self.meter)
+        self._seeded = False
+        self._began = time.monotonic()
+        self._stopped: Stopped | None = None
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._counts = Counts()
+
+    async def run(self) -> Ended:
+        """Crawl until nothing is left, a limit is reached or :meth:`stop` is called.
+
+        Raises :class:`~crawler.model.errors.StorageError` when output or state fail; what was committed stands.
+        """
+        self._began = time.monotonic()
+        self._counts = await self._frontier.counts()
+        seeder = asyncio.create_task(self._seed(), name="seeder")
+        producers = [
+            seeder,
+            asyncio.create_task(self._feeder.run(), name="feeder"),
+            asyncio.create_task(self._replenisher.run(), name="replenisher"),
+        ]
+        workers = [
+            asyncio.create_task(self._worker().run(), name=f"worker-{n}") for n in range(self._workers)
+        ]
+        settler = asyncio.create_task(self._settler.run(), name="settler")
+        watcher = asyncio.create_task(self._watch(), name="watcher")
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        tasks = [*producers, *workers, settler, watcher]
+        try:
+            await self._until_over(stop, seeder, tasks)
+            # Take nothing new.
+            await _cancel(*producers, watcher)
+            await self._drain(settler)
+            await _cancel(*workers)
+            self._give_back_queue()
+            await _cancel(settler)
+            await self._settler.take_in()
+            await self._settler.commit(last=True)
+        finally:
+            await _cancel(stop, *tasks)
+            self._results.close()
+        self._counts = await self._frontier.counts()
+        stopped = self._stopped if self._stopped is not None else Stopped.FINISHED
+        if self._counts.pending == 0 and self._seeded:
+            stopped = Stopped.FINISHED
+        return Ended(stopped, self._counts, time.monotonic() - self._began)
+
+    def stop(self, why: Stopped = Stopped.SIGNAL) -> None:
+        """Take nothing new, let what is in flight come home within the grace period. A second call ends the wait."""
+        if self._stop.is_set():
+            self._stop_now.set()
+        else:
+            self._stopped = why
+            self._stop.set()
+
+    def snapshot(self) -> Snapshot:
+        """Where the crawl stands. O(1)."""
+        meter, wire, bench = self.meter, self._wire(), self._bench
+        skipped = sum(n for outcome, n in meter.outcomes.items() if outcome.value == "skipped")
+        active = bench.in_flight
+        return Snapshot(
+            elapsed=time.monotonic() - self._began,
+            done=meter.records,
+            pending=self._counts.pending,
+            fetched=meter.answered,
+            failed=meter.failed,
+            skipped=skipped,
+            hosts_active=min(active, len(bench)),
+            hosts_waiting=max(0, len(bench) - active),
+            in_flight=active,
+            workers=self._workers,
+            wire_bytes=wire.wire_bytes,
+            requests=wire.requests,
+            connections_opened=wire.connections_opened,
+            open_sockets=wire.open_sockets,
+            limited_by=self._limiter.now,
+            stopping=self._stop.is_set(),
+        )
+
+    async def _seed(self) -> None:
+        async for batch in self._seeds:
+            await self._frontier.add(batch)
+            self._replenisher.news()
+        self._seeded = True
+
+    async def _until_over(
+        self, stop: asyncio.Task[bool], seeder: asyncio.Task[None], tasks: Sequence[asyncio.Task[None]]
+    ) -> None:
+        """Return when the crawl is over or to be stopped; raise what any task raised."""
+        limits = self._settings.limits
+        running = {stop, *tasks}
+        while not stop.done():
+            done, running = await asyncio.wait(
+                running, timeout=_WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+            elapsed = time.monotonic() - self._began
+            if limits.max_time is not None and elapsed >= limits.max_time:
+                self.stop(Stopped.MAX_TIME)
+            elif limits.max_bytes is not None and self._wire().wire_bytes >= limits.max_bytes:
+                self.stop(Stopped.MAX_BYTES)
+            elif self._pages_are_up():
+                self.stop(Stopped.MAX_PAGES)
+            elif seeder.done() and await self._nothing_left():
+                return
+            if self._stop.is_set():
+                return
+
+    def _pages_are_up(self) -> bool:
+        left = self._feeder.pages_left
+        return left is not None and left <= 0 and self._idle() and self._settler.unsettled == 0
+
+    def _idle(self) -> bool:
+        return not (self._bench.in_flight or self._queue.qsize() or len(self._results))
+
+    async def _nothing_left(self) -> bool:
+        """Nothing in hand, nothing on its way, nothing pending in the frontier."""
+        if len(self._bench) or not self._idle() or self._settler.unsettled or self._replenisher.looking:
+            return False
+        self._counts = await self._frontier.counts()
+        return self._counts.pending == 0
+
+    async def _drain(self, settler: asyncio.Task[None]) -> None:
+        """Let the queue and what is in flight come home: within the grace period, or until told a second time."""
+        if self._idle():
+            return
+        drained = asyncio.create_task(self._queue.join())
+        hurried = asyncio.create_task(self._stop_now.wait())
+        try:
+            done, _ = await asyncio.wait(
+                {drained, hurried, settler},
+                timeout=self._settings.limits.grace,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if settler in done:
+                settler.result()
+        finally:
+            await _cancel(drained, hurried)
+
+    def _give_back_queue(self) -> None:
+        while not self._queue.empty():
+            self._bench.returned(self._queue.get_nowait())
+            self._queue.task_done()
+
+    def _worker(self) -> Worker:
+        return Worker(
+            self._queue,
+            self._fetcher,
+            self._reader,
+            self._bench,
+            self._desk,
+            self._results,
+            self.meter,
+            self._clock,
+            self._settings.politeness,
+            self._feeder.wake.set,
+        )
+
+    async def _watch(self) -> None:
+        """Look four times a second at what limits the crawl."""
+        ticks = 0
+        while True:
+            await asyncio.sleep(_WATCH_EVERY)
+            self._limiter.look(
+                busy=self._bench.in_flight,
+                workers=self._workers,
+                hosts=len(self._bench),
+                due=self._bench.next_at() is not None,
+                disk=self._results.full or (self._settler.busy and self._idle_but_unsettled()),
+                seeded=self._seeded,
+            )
+            ticks += 1
+            if ticks % 4 == 0:
+                self._counts = await self._frontier.counts()
+
+    def _idle_but_unsettled(self) -> bool:
+        return self._bench.in_flight == 0 and bool(self._settler.unsettled)
+
+    def _starving(self) -> None:
+        """The feeder has nothing due: settle what there is, and look for more hosts."""
+        self._settler.hurry()
+        self._replenisher.nudge()
+
+    def _settled(self) -> None:
+        self._replenisher.news()
+        self._feeder.wake.set()
+
+    def _unanswered(self) -> None:
+        if self._feeder.pages_left is not None:
+            self._feeder.pages_left += 1
+            self._feeder.wake.set()
+
+    def _next_visit(self, result: Result, now: float) -> float | None:
+        return next_visit(result, now, self._settings.politeness, random.random)
+
+
+async def _cancel(*tasks: asyncio.Task[object]) -> None:
+    """Cancel and wait for each; what they raise now was raised before or is the cancellation."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,187 @@
+"""What a page leads to: its links made canonical, judged by scope, and those not known yet turned into requests.
+
+Every page of a site carries much the same hundred links. So each distinct raw href is made canonical once a
+directory (0.05 microseconds where it was seen, 2 where not), and a bounded filter of keys stands in front of
+the frontier. O(links) a page.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from crawler.engine.meter import Meter
+from crawler.frontier.known import Known
+from crawler.model.protocols import ScopeRule
+from crawler.model.reasons import Reason
+from crawler.model.request import Request
+from crawler.rules.scope import ScopeRules
+from crawler.rules.url import UrlRefused, canonical, directory_of, relies_on_page
+
+#: Hrefs remembered over all directories: about 300 bytes each.
+_REMEMBERED: Final = 100_000
+
+
+class Link(NamedTuple):
+    url: str
+    host: str
+    key: bytes
+
+
+class Discovery:
+    """``depth``: links followed from a seed, None for no limit."""
+
+    def __init__(
+        self,
+        scope: ScopeRules,
+        known: Known,
+        meter: Meter,
+        *,
+        depth: int | None,
+        max_url: int,
+        key_of: Callable[[str], bytes],
+        scope_rule: ScopeRule | None = None,
+    ) -> None:
+        self._scope = scope
+        self._known = known
+        self._meter = meter
+        self._depth = depth
+        self._max_url = max_url
+        self._key_of = key_of
+        self._scope_rule = scope_rule
+        self._directories: OrderedDict[str, dict[str, Link | None]] = OrderedDict()
+        self._remembered = 0
+
+    def resolve(self, base: str, hrefs: Sequence[tuple[str, bool]]) -> dict[Link, bool]:
+        """Every distinct http(s) target in document order, and whether any of its links may be followed.
+
+        ``base`` is the URL that the hrefs are relative to; each comes with its own "may be followed".
+        """
+        here = self._directory(directory_of(base))
+        links: dict[Link, bool] = {}
+        for raw, follow in hrefs:
+            # Most fragments differ where their pages don't.
+            href = raw.partition("#")[0]
+            try:
+                link = here[href]
+            except KeyError:
+                link = self._canonical(href, base)
+                if not relies_on_page(href):
+                    here[href] = link
+                    self._remembered += 1
+            if link is not None:
+                links[link] = follow or links.get(link, False)
+        return links
+
+    def follow(self, page: Request, links: dict[Link, bool]) -> list[Request]:
+        """Requests for those links that are in scope, within the depth, and not known."""
+        depth = page.depth + 1
+        counted = self._meter.tally
+        if self._depth is not None and depth > self._depth:
+            counted["cut.depth"] += sum(links.values())
+            return []
+        found: list[Request] = []
+        scope = page.scope
+        seed = page.seed or page.url
+        passed = self._known.passed
+        refusal = self._scope.refusal
+        for link, follow in links.items():
+            if not follow:
+                counted["cut.nofollow"] += 1
+                continue
+            url, host, key = link
+            if refusal(url, host, scope) is not None:
+                counted["cut.out_of_scope"] += 1
+                continue
+            if passed(key, depth):
+                continue
+            request = Request(
+                url, key, host, depth=depth, via=page.url, seed=seed, priority=depth, scope=scope
+            )
+            if self._scope_rule is not None and self._scope_rule(request) is not None:
+                counted["cut.scope_rule"] += 1
+                continue
+            found.append(self._shaped(request))
+        return found
+
+    def redirect(
+        self, request: Request, target: str
+    ) -> tuple[str, Request | None, Reason | None, str | None]:
+        """Judge the canonical or raw ``target`` of a redirect: its text for the record, and a request, or why not.
+
+        Raises :class:`UrlRefused` where it is no usable URL.
+        """
+        try:
+            url = canonical(target, request.url, max_length=self._max_url)
+        except UrlRefused as refused:
+            if refused.reason in (Reason.URL_SCHEME, Reason.BLOCKED_PORT):
+                return target, None, Reason.REDIRECT_BLOCKED, refused.detail
+            raise
+        key = self._key_of(url.href)
+        if key == request.key or key in request.chain:
+            return url.href, None, Reason.REDIRECT_TOO_MANY, "the redirect leads back into its own chain"
+        scope, refusal = self._scope.redirect_scope(request, url.href, url.host)
+        if refusal is not None:
+            self._meter.count("cut.redirect_out_of_scope")
+            return url.href, None, Reason.REDIRECT_OUT_OF_SCOPE, refusal
+        following = Request(
+            url.href,
+            key,
+            url.host,
+            depth=request.depth,
+            via=request.url,
+            seed=request.seed or request.url,
+            priority=request.priority,
+            redirects=request.redirects + 1,
+            scope=scope,
+            chain=(*request.chain, request.key),
+        )
+        if self._scope_rule is not None:
+            refusal = self._scope_rule(following)
+            if refusal is not None:
+                return url.href, None, Reason.REDIRECT_OUT_OF_SCOPE, refusal
+        return url.href, self._shaped(following), None, None
+
+    def _shaped(self, request: Request) -> Request:
+        """A URL with the shape of a trap is refused here; it is known all the same, and gets its record once."""
+        verdict = self._scope.shape(request.url)
+        if verdict is None:
+            return request
+        reason, detail = verdict
+        return Request(
+            request.url[: self._max_url],
+            request.key,
+            request.host,
+            depth=request.depth,
+            via=request.via,
+            seed=request.seed,
+            priority=request.priority,
+            redirects=request.redirects,
+            scope=request.scope,
+            refused=reason,
+            detail=detail,
+        )
+
+    def _canonical(self, href: str, base: str) -> Link | None:
+        try:
+            url = canonical(href, base)
+        except UrlRefused:
+            return None
+        return Link(url.href, url.host, self._key_of(url.href))
+
+    def _directory(self, name: str) -> dict[str, Link | None]:
+        """The hrefs of one directory; the one used longest ago goes when there are too many."""
+        directories = self._directories
+        here = directories.get(name)
+        if here is None:
+            here = directories[name] = {}
+        else:
+            directories.move_to_end(name)
+        while self._remembered > _REMEMBERED and len(directories) > 1:
+            _, oldest = directories.popitem(last=False)
+            self._remembered -= len(oldest)
+        if self._remembered > _REMEMBERED:
+            here.clear()
+            self._remembered = 0
+        return here

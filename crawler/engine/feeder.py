@@ -1,0 +1,185 @@
+"""The one producer of the work queue: what stands in it may be sent now.
+
+The feeder takes the host that has been due longest, decides what its next request is, and puts that into the queue.
+What needs no asking (robots.txt says no, a trap, a host given up) it ends itself, towards the settler. It waits for
+workers and for the settler, and nothing waits for it but idle workers: the waits form a line, never a ring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crawler.engine.clock import Clock
+from crawler.engine.meter import Meter
+from crawler.engine.results import ResultQueue
+from crawler.engine.workbench import AuxRequest, Job, OriginRobots, Visit, Workbench
+from crawler.model.reasons import BELOW_HTTP, Reason, outcome_of
+from crawler.model.request import Kind, Request
+from crawler.model.response import Attempted
+from crawler.model.results import Failure, Result, Skipped
+from crawler.model.settings import Limits, Politeness, Robots
+from crawler.rules.url import origin_of
+
+#: After so many requests ended without a question the loop gets a turn.
+_UNASKED_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A host waits: ``until`` (Unix seconds), or for the answer that is under way, which schedules it again."""
+
+    until: float | None
+
+
+class Feeder:
+    """``product_token`` is the name that robots.txt rules are looked up by."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        queue: asyncio.Queue[Job],
+        results: ResultQueue,
+        meter: Meter,
+        clock: Clock,
+        *,
+        robots: Robots,
+        politeness: Politeness,
+        limits: Limits,
+        product_token: str,
+        key_of: Callable[[str], bytes],
+        hurry: Callable[[], None],
+    ) -> None:
+        self._bench = bench
+        self._queue = queue
+        self._results = results
+        self._meter = meter
+        self._clock = clock
+        self._robots = robots
+        self._politeness = politeness
+        self._limits = limits
+        self._token = product_token
+        self._key_of = key_of
+        self._hurry = hurry
+        self.wake = asyncio.Event()
+        #: Pages that may still be answered under ``max_pages``, those in flight taken off; None: no limit.
+        self.pages_left = limits.max_pages
+        self.exhausted = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            now = self._clock()
+            visit = self._bench.pop_due(now) if self.pages_left is None or self.pages_left > 0 else None
+            if visit is None:
+                await self._wait(now)
+            elif not await self._serve(visit, now):
+                self._bench.starve(visit)
+
+    async def _wait(self, now: float) -> None:
+        """Nothing is due: let the settler bring what it has, and sleep until a host is, or something happens."""
+        if self._bench.hungry:
+            self._hurry()
+        if self.pages_left is not None and self.pages_left <= 0:
+            self.exhausted.set()
+            at = None
+        else:
+            at = self._bench.next_at()
+        self.wake.clear()
+        try:
+            async with asyncio.timeout(None if at is None else max(0.0, at - now)):
+                await self.wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _serve(self, visit: Visit, now: float) -> bool:
+        """Send this host's next request. False when it has none that could be sent."""
+        unasked = 0
+        while True:
+            if visit.aux:
+                aux = visit.aux.popleft()
+                await self._send(Job(visit, aux.request, aux), now)
+                return True
+            if not visit.queue:
+                return False
+            request = visit.queue.popleft()
+            verdict = self._verdict(visit, request, now)
+            if verdict is None:
+                await self._send(Job(visit, request), now)
+                return True
+            if isinstance(verdict, Held):
+                visit.queue.appendleft(request)
+                if verdict.until is not None:
+                    visit.next_at = max(visit.next_at, verdict.until)
+                    self._bench.schedule(visit)
+                return True
+            if isinstance(verdict, AuxRequest):
+                visit.queue.appendleft(request)
+                await self._send(Job(visit, verdict.request, verdict), now)
+                return True
+            await self._results.put(verdict)
+            self._refill(visit)
+            unasked += 1
+            if unasked >= _UNASKED_AT_ONCE:
+                # Ten thousand disallowed URLs must not hold the other hosts back.
+                self._bench.schedule(visit)
+                await asyncio.sleep(0)
+                return True
+
+    def _verdict(self, visit: Visit, request: Request, now: float) -> Result | AuxRequest | Held | None:
+        """May it be asked? None: yes. A result: it ends unasked. Else a robots.txt comes first, or is waited for."""
+        if request.refused is not None:
+            return Skipped(request, request.refused, request.detail, now)
+        state = visit.state
+        if state.closed is not None:
+            return _unasked(request, state.closed, state.detail, now)
+        most = self._limits.pages_per_host
+        if most is not None and state.pages + visit.in_flight >= most:
+            return Skipped(request, Reason.TRAP_BUDGET, f"[limits] pages_per_host = {most}", now)
+        if not self._robots.obey or request.kind is not Kind.PAGE:
+            return None
+        origin = origin_of(request.url)
+        known = visit.origins.setdefault(origin, OriginRobots())
+        if known.asking:
+            return Held(None)
+        entry = known.entry
+        if entry is None or entry.expires <= now:
+            if known.ask_at > now:
+                return Held(known.ask_at)
+            known.asking = True
+            url = f"{origin}/robots.txt"
+            robots = Request(
+                url, self._key_of(url), visit.host, Kind.ROBOTS, attempt=known.attempt, via=request.url
+            )
+            return AuxRequest(robots, visit.host, origin)
+        if entry.reason is not None:
+            if entry.expires - now <= self._politeness.patience and entry.reason not in BELOW_HTTP:
+                return Held(entry.expires)
+            return _unasked(request, entry.reason, entry.detail, now)
+        if known.rules is None or known.rules.allows(self._token, request.url):
+            return None
+        return Skipped(request, Reason.ROBOTS_DISALLOWED, known.rules.rule(self._token, request.url), now)
+
+    async def _send(self, job: Job, now: float) -> None:
+        visit = job.visit
+        job.wait = max(0.0, now - visit.last_answer)
+        self._bench.sent(visit)
+        if self.pages_left is not None and job.aux is None:
+            self.pages_left -= 1
+        self._refill(visit)
+        await self._queue.put(job)
+
+    def _refill(self, visit: Visit) -> None:
+        if visit.more and len(visit.queue) < _LOW:
+            self._bench.thirsty.add(visit)
+
+
+#: A host with more in the frontier is refilled when fewer URLs than this are left in hand.
+_LOW = 64
+
+
+def _unasked(request: Request, reason: Reason, detail: str | None, now: float) -> Result:
+    if outcome_of(reason).value == "skipped":
+        return Skipped(request, reason, detail, now)
+    return Failure(request, reason, detail, Attempted(now), asked=False)

@@ -1,0 +1,43 @@
+"""What holds the crawl: one word, from what can be measured."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from crawler.engine.meter import Meter
+
+#: A core this busy is the limit.
+_BUSY: Final = 0.9
+
+
+class Limiter:
+    """Judges four times a second; the shares of all judgements are in ``meter.limited_by``."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._cpu = time.process_time()
+        self._wall = time.monotonic()
+        self.now = "seeds"
+
+    def look(self, *, busy: int, workers: int, hosts: int, due: bool, disk: bool, seeded: bool) -> None:
+        """``busy``: requests in flight; ``hosts`` in hand; ``due``: some are on the heap; ``disk``: workers wait for it."""
+        cpu, wall = time.process_time(), time.monotonic()
+        share = (cpu - self._cpu) / max(wall - self._wall, 1e-6)
+        self._cpu, self._wall = cpu, wall
+        if disk:
+            self.now = "disk"
+        elif share >= _BUSY:
+            self.now = "cpu"
+        elif busy >= workers:
+            self.now = "network"
+        elif due:
+            # Workers are free and hosts are waiting out their delay.
+            self.now = "politeness"
+        elif busy:
+            self.now = "network"
+        elif not seeded:
+            self.now = "seeds"
+        else:
+            self.now = "idle"
+        self._meter.limited_by[self.now] += 1

@@ -1,0 +1,56 @@
+"""What is counted while a crawl runs: named counters that the frontier keeps, and what a display wants to know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from crawler.model.reasons import Outcome, Reason
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counters of this start. ``tally`` holds what has not been settled yet: it goes out with the next settlement.
+
+    Names: ``outcome.<outcome>``, ``reason.<reason>``, ``status.<n>xx``, ``aux.<kind>.<what>``, ``cut.<rule>``,
+    ``wire_bytes``, ``records``.
+    """
+
+    tally: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    records: int = 0
+    answered: int = 0
+    failed: int = 0
+    #: The first URL of each reason, for the summary.
+    examples: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    limited_by: Counter[str] = field(default_factory=Counter)
+
+    def count(self, name: str, by: int = 1) -> None:
+        self.tally[name] += by
+
+    def ended(
+        self, url: str, outcome: Outcome, reason: Reason | None, status: int | None, detail: str | None
+    ) -> None:
+        """A URL has its record."""
+        self.records += 1
+        self.outcomes[outcome] += 1
+        self.tally["records"] += 1
+        self.tally[f"outcome.{outcome.value}"] += 1
+        if reason is not None:
+            self.tally[f"reason.{reason.value}"] += 1
+            if reason.value not in self.examples:
+                self.examples[reason.value] = (url, detail)
+        if status is not None:
+            self.answered += 1
+            self.tally[f"status.{status // 100}xx"] += 1
+        if outcome is Outcome.FAILED or (status is not None and (status >= 500 or status == 429)):
+            self.failed += 1
+            self.tally["failed_or_5xx"] += 1
+
+    def take_tally(self) -> dict[str, int]:
+        """Everything counted since the last call, to be settled; :meth:`give_back` undoes it."""
+        taken, self.tally = dict(self.tally), Counter()
+        return taken
+
+    def give_back(self, taken: dict[str, int]) -> None:
+        self.tally.update(taken)

@@ -1,0 +1,273 @@
+"""The hosts in hand, on a heap ordered by when each may next be asked (Mercator's back queues, BUbiNG's workbench).
+
+Law: politeness lives here, in front of the work queue. A host is either on the heap, or at work (a request of it is
+queued or in flight), or hungry (due, with nothing left to send), never two of them. Every step is O(log hosts).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from crawler.content.robots import Robots
+from crawler.model.frontier import Held, HostState, Lease, RobotsEntry
+from crawler.model.reasons import Reason
+from crawler.model.request import Request
+from crawler.model.settings import HostOverride, Politeness
+from crawler.rules.politeness import delay_of
+
+
+@dataclass(slots=True)
+class OriginRobots:
+    """What is known of one origin's robots.txt. ``rules`` is parsed from ``entry`` where there is one to obey.
+
+    ``asking``: its request is under way. ``ask_at``: Unix seconds before which it isn't asked again;
+    ``attempt`` counts the tries made.
+    """
+
+    entry: RobotsEntry | None = None
+    rules: Robots | None = None
+    asking: bool = False
+    ask_at: float = 0.0
+    attempt: int = 0
+
+
+class Visit:
+    """One host in hand: its lease, its URLs, its pace."""
+
+    __slots__ = (
+        "aux",
+        "delay",
+        "host",
+        "hungry",
+        "in_flight",
+        "keys",
+        "last_answer",
+        "more",
+        "next_at",
+        "on_heap",
+        "origins",
+        "per_host",
+        "queue",
+        "state",
+        "token",
+        "unsaved",
+    )
+
+    def __init__(self, lease: Lease, delay: float, per_host: int, now: float) -> None:
+        self.host = lease.host
+        self.token = lease.token
+        self.state = lease.state
+        self.delay = delay
+        self.per_host = per_host
+        self.queue: deque[Request] = deque(lease.requests)
+        #: What the crawler asks for itself here (robots.txt of this or another host): goes first, judged by no rules.
+        self.aux: deque[AuxRequest] = deque()
+        #: Keys of every URL of this lease that no settlement has ended yet.
+        self.keys: set[bytes] = {request.key for request in lease.requests}
+        self.more = lease.more
+        self.in_flight = 0
+        self.next_at = lease.state.due
+        self.last_answer = now
+        self.on_heap = False
+        self.hungry = False
+        self.origins: dict[str, OriginRobots] = {}
+        #: robots.txt had since the last settlement.
+        self.unsaved: list[RobotsEntry] = []
+
+    def __repr__(self) -> str:
+        return f"<Visit {self.host} queue={len(self.queue)} in_flight={self.in_flight} next_at={self.next_at:.3f}>"
+
+    @property
+    def spent(self) -> bool:
+        """Nothing to send, nothing on its way, nothing unsettled: the lease can end."""
+        return not (self.queue or self.aux or self.in_flight or self.keys or self.more)
+
+
+@dataclass(frozen=True, slots=True)
+class AuxRequest:
+    """A request of the crawler's own, and the host and origin that wait for its answer."""
+
+    request: Request
+    for_host: str
+    for_origin: str
+
+
+@dataclass(slots=True)
+class Job:
+    """What a worker is given: it may be sent now. ``aux`` is set where the answer isn't a page."""
+
+    visit: Visit
+    request: Request
+    aux: AuxRequest | None = None
+    wait: float = 0.0
+
+
+class Workbench:
+    """Hosts in hand. ``now`` arguments are Unix seconds."""
+
+    def __init__(self, settings: Politeness, hosts: Mapping[str, HostOverride]) -> None:
+        self._settings = settings
+        self._overrides = hosts
+        self._heap: list[tuple[float, int, Visit]] = []
+        self._order = itertools.count()
+        self.visits: dict[str, Visit] = {}
+        #: Due, but with nothing to send: they wait for a settlement to bring URLs or to end their lease.
+        self.hungry: set[Visit] = set()
+        #: Few URLs left and more in the frontier.
+        self.thirsty: set[Visit] = set()
+        #: Changed since the last settlement.
+        self.touched: set[Visit] = set()
+        #: Hosts that nobody holds and that a request of our own must go to.
+        self.wanted: dict[str, list[AuxRequest]] = {}
+        self.in_flight = 0
+
+    def __len__(self) -> int:
+        return len(self.visits)
+
+    def admit(self, lease: Lease, now: float) -> Visit:
+        """A lease has come: a new host in hand, or further URLs for one that is."""
+        visit = self.visits.get(lease.host)
+        if visit is not None and lease.refill:
+            fresh = [request for request in lease.requests if request.key not in visit.keys]
+            visit.queue.extend(fresh)
+            visit.keys.update(request.key for request in fresh)
+            visit.more = lease.more
+            if visit.hungry:
+                self.feed_again(visit)
+            return visit
+        override = self._overrides.get(lease.host)
+        delay = self._settings.delay
+        per_host = self._settings.per_host
+        if override is not None:
+            delay = override.delay if override.delay is not None else delay
+            per_host = override.per_host if override.per_host is not None else per_host
+        visit = Visit(lease, delay, per_host, now)
+        for origin, entry in lease.robots.items():
+            if entry.expires > now:
+                rules = Robots.parse(entry.body) if entry.reason is None else None
+                visit.origins[origin] = OriginRobots(entry, rules)
+        visit.aux.extend(self.wanted.pop(lease.host, ()))
+        self.visits[lease.host] = visit
+        self.touched.add(visit)
+        self.schedule(visit)
+        return visit
+
+    def schedule(self, visit: Visit) -> None:
+        """On to the heap, if it isn't there and has a request to give out."""
+        if visit.on_heap or visit.in_flight >= visit.per_host:
+            return
+        visit.on_heap = True
+        heapq.heappush(self._heap, (visit.next_at, next(self._order), visit))
+
+    def pop_due(self, now: float) -> Visit | None:
+        """The host that has been due longest, if any is."""
+        heap = self._heap
+        while heap:
+            at, _, visit = heap[0]
+            if at > now:
+                return None
+            heapq.heappop(heap)
+            if self.visits.get(visit.host) is not visit or not visit.on_heap:
+                continue
+            visit.on_heap = False
+            if visit.next_at > now:
+                # Its answer moved it on while it stood here (several requests in flight).
+                self.schedule(visit)
+                continue
+            return visit
+        return None
+
+    def next_at(self) -> float | None:
+        """When the first host on the heap is due, or None."""
+        return self._heap[0][0] if self._heap else None
+
+    def starve(self, visit: Visit) -> None:
+        """It is due and has nothing to send."""
+        visit.hungry = True
+        self.hungry.add(visit)
+        self.touched.add(visit)
+
+    def feed_again(self, visit: Visit) -> None:
+        """It has something to send once more."""
+        if visit.hungry:
+            visit.hungry = False
+            self.hungry.discard(visit)
+        self.schedule(visit)
+
+    def sent(self, visit: Visit) -> None:
+        """A request of this host has left the heap for the work queue."""
+        visit.in_flight += 1
+        self.in_flight += 1
+
+    def started(self, visit: Visit, now: float) -> None:
+        """A worker sends it now. With several in flight the next start is one delay later."""
+        if visit.per_host > 1:
+            visit.next_at = max(visit.next_at, now + delay_of(visit.state, visit.delay, self._settings))
+            self.schedule(visit)
+
+    def answered(self, visit: Visit, state: HostState, now: float) -> None:
+        """Its answer is there, and with it the time of the next question.
+
+        With one request in flight the delay runs from this answer; with several it runs between their starts,
+        and an answer moves the next one only where the host has to be left alone.
+        """
+        visit.in_flight -= 1
+        self.in_flight -= 1
+        visit.state = state
+        visit.last_answer = now
+        if visit.per_host == 1 or state.backoff:
+            visit.next_at = max(visit.next_at, state.due)
+        self.touched.add(visit)
+        self.schedule(visit)
+
+    def returned(self, job: Job) -> None:
+        """It was never sent, or cut off by a stop: it is pending as before."""
+        visit = job.visit
+        visit.in_flight -= 1
+        self.in_flight -= 1
+        if job.aux is not None:
+            visit.aux.appendleft(job.aux)
+        else:
+            visit.queue.appendleft(job.request)
+        self.schedule(visit)
+
+    def close_host(self, visit: Visit, reason: Reason, detail: str) -> None:
+        """For the rest of this run its URLs end with ``reason``, at once."""
+        visit.state = replace(visit.state, closed=reason, detail=detail)
+        self.touched.add(visit)
+        # Ending URLs asks the host nothing, so nothing need be waited for.
+        visit.next_at = 0.0
+        if visit.on_heap:
+            # Where it stands on the heap is too late now; the stale entry is passed over when its time comes.
+            visit.on_heap = False
+        self.schedule(visit)
+
+    def ask_aux(self, aux: AuxRequest) -> None:
+        """Put a request of our own before the URLs of the host that it goes to; if it isn't in hand, want it."""
+        visit = self.visits.get(aux.request.host)
+        if visit is None:
+            self.wanted.setdefault(aux.request.host, []).append(aux)
+            return
+        visit.aux.append(aux)
+        self.feed_again(visit)
+
+    def release(self, visit: Visit) -> None:
+        """The lease has ended."""
+        self.hungry.discard(visit)
+        self.thirsty.discard(visit)
+        self.touched.discard(visit)
+        if self.visits.get(visit.host) is visit:
+            del self.visits[visit.host]
+        for aux in visit.aux:
+            self.ask_aux(aux)
+
+    def held(self) -> list[Held]:
+        """The thirsty hosts, as the frontier wants them named."""
+        return [Held(visit.host, visit.token, frozenset(visit.keys)) for visit in self.thirsty]
+
+    def __iter__(self) -> Iterator[Visit]:
+        return iter(self.visits.values())

@@ -1,0 +1,150 @@
+"""One of N workers: takes a job from the queue, asks, reads, reports. It never decides when to ask."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from crawler.engine.clock import Clock
+from crawler.engine.meter import Meter
+from crawler.engine.reader import Reader
+from crawler.engine.results import ResultQueue
+from crawler.engine.robots_desk import RobotsDesk
+from crawler.engine.workbench import Job, Workbench
+from crawler.model.errors import FetchError
+from crawler.model.protocols import Fetcher
+from crawler.model.reasons import SKIPPED, Reason
+from crawler.model.request import Request
+from crawler.model.response import Attempted
+from crawler.model.results import Failure, NotModified, Page, Redirect, Result, Skipped
+from crawler.model.settings import Politeness
+from crawler.rules.politeness import after_answer, after_failure, closing, parse_retry_after
+
+log = logging.getLogger("crawler.engine")
+
+
+class Worker:
+    """``on_answer`` is called whenever a host may have become due."""
+
+    def __init__(
+        self,
+        queue: asyncio.Queue[Job],
+        fetcher: Fetcher,
+        reader: Reader,
+        bench: Workbench,
+        desk: RobotsDesk,
+        results: ResultQueue,
+        meter: Meter,
+        clock: Clock,
+        politeness: Politeness,
+        on_answer: Callable[[], None],
+    ) -> None:
+        self._queue = queue
+        self._fetcher = fetcher
+        self._reader = reader
+        self._bench = bench
+        self._desk = desk
+        self._results = results
+        self._meter = meter
+        self._clock = clock
+        self._politeness = politeness
+        self._on_answer = on_answer
+
+    async def run(self) -> None:
+        """Until cancelled. A job cut off by that is pending as before."""
+        while True:
+            job = await self._queue.get()
+            try:
+                await self._do(job)
+            finally:
+                self._queue.task_done()
+
+    async def _do(self, job: Job) -> None:
+        self._bench.started(job.visit, self._clock())
+        try:
+            result = await self._ask(job)
+        except asyncio.CancelledError:
+            self._bench.returned(job)
+            raise
+        now = self._clock()
+        result.wait = job.wait
+        if job.aux is not None:
+            self._desk.learn(job.aux, result, now)
+        self._tell_host(job, result, now)
+        self._on_answer()
+        if job.aux is not None:
+            return
+        try:
+            await self._results.put(result)
+        except asyncio.CancelledError:
+            # It came: a stop settles it.
+            self._results.put_nowait(result)
+            raise
+
+    async def _ask(self, job: Job) -> Result:
+        request = job.request
+        try:
+            response = await self._fetcher.fetch(request)
+            return (self._reader.read if job.aux is None else self._reader.read_aux)(request, response)
+        except FetchError as error:
+            if error.reason is Reason.INTERNAL:
+                log.error("internal error", exc_info=error.__cause__, extra={"url": request.url})
+            if error.reason in SKIPPED:
+                now = self._clock()
+                return Skipped(request, error.reason, error.detail, now, error.attempted)
+            return Failure(request, error.reason, error.detail, error.attempted)
+        except Exception as error:
+            log.exception("internal error", extra={"url": request.url})
+            return _internal(request, error, self._clock())
+
+    def _tell_host(self, job: Job, result: Result, now: float) -> None:
+        """What this answer means for the host: its pace, its streak of failures, whether it is closed."""
+        visit, state, settings = job.visit, job.visit.state, self._politeness
+        match result:
+            case Page(response=response) | Redirect(response=response) | NotModified(response=response):
+                retry_after = None
+                if response.status in (429, 503):
+                    retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
+                state = after_answer(
+                    state,
+                    now=now,
+                    took=response.duration,
+                    status=response.status,
+                    retry_after=retry_after,
+                    delay=visit.delay,
+                    settings=settings,
+                )
+            case Failure(reason=reason, attempted=attempted):
+                state = after_failure(
+                    state,
+                    now=now,
+                    took=attempted.duration,
+                    reason=reason,
+                    delay=visit.delay,
+                    settings=settings,
+                )
+            case Skipped(reason=reason, attempted=attempted):
+                state = after_failure(
+                    state,
+                    now=now,
+                    took=attempted.duration if attempted is not None else 0.0,
+                    reason=reason,
+                    delay=visit.delay,
+                    settings=settings,
+                )
+        self._bench.answered(visit, state, now)
+        if state.closed is not None:
+            self._bench.close_host(visit, state.closed, state.detail or "")
+            return
+        verdict = closing(state, now, settings)
+        if verdict is not None:
+            reason, detail = verdict
+            if job.aux is not None:
+                reason, detail = Reason.ROBOTS_UNREACHABLE, f"robots.txt: {detail}"
+            log.warning("host closed for this run", extra={"host": visit.host, "reason": reason.value})
+            self._bench.close_host(visit, reason, detail)
+
+
+def _internal(request: Request, error: Exception, now: float) -> Failure:
+    return Failure(request, Reason.INTERNAL, f"{type(error).__name__}: {error}", Attempted(now))

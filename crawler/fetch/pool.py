@@ -1,0 +1,117 @@
+"""The connections: opened within the open-file budget, only to addresses that may be asked, counted.
+
+Law: idle connections count. aiohttp's ``limit`` holds only those in use, so a crawl of 1,000 hosts with long
+keep-alive would leave 1,000 idle sockets behind ``limit=20``. Here a connection is opened only when fewer than
+``budget`` are open, and the longest idle one makes room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import AddrInfoType, Connection
+
+from crawler.fetch.attempt import CURRENT
+from crawler.model.reasons import Reason
+from crawler.rules.addresses import AddressRules
+
+#: Names kept by the connector's cache of answers; aiohttp's own default is 1,000.
+NAMES_KEPT: Final = 20_000
+
+
+class _CountedSocket(socket.socket):
+    """A socket that tells its pool when its descriptor is gone."""
+
+    pool: Pool | None = None
+
+    def close(self) -> None:
+        pool, self.pool = self.pool, None
+        if pool is not None:
+            pool.open_sockets -= 1
+        super().close()
+
+
+class Pool(aiohttp.TCPConnector):
+    """``TCPConnector`` with a budget of open sockets, an address guard and counters.
+
+    Its three overrides (``connect``, ``_create_connection``, the reading of ``_conns``) lean on aiohttp's inside;
+    ``tests/fetch/test_pool.py`` fails first where a release changes it.
+    """
+
+    def __init__(self, *, budget: int, guard: AddressRules, headers_timeout: float, **options: Any) -> None:
+        super().__init__(socket_factory=self._open_socket, dns_cache_max_size=NAMES_KEPT, **options)
+        self._budget = budget
+        self._guard = guard
+        self._headers_timeout = headers_timeout
+        self._being_opened = 0
+        self._addresses: WeakKeyDictionary[ResponseHandler, str] = WeakKeyDictionary()
+        self.requests = 0
+        self.opened = 0
+        self.open_sockets = 0
+        self.peak_open_sockets = 0
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:
+        """A connection from the pool or a new one; the attempt learns which, and whom it talks to."""
+        attempt = CURRENT.get()
+        opened = self.opened
+        connection = await super().connect(req, traces, timeout)
+        self.requests += 1
+        if attempt is not None:
+            attempt.reused = opened == self.opened
+            protocol = connection.protocol
+            if protocol is not None:
+                attempt.ip = self._addresses.get(protocol)
+            attempt.enter(Reason.TIMEOUT_HEADERS, time.monotonic() + self._headers_timeout)
+        return connection
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
+        await self._make_room()
+        self._being_opened += 1
+        try:
+            protocol = await super()._create_connection(req, traces, timeout)
+        finally:
+            self._being_opened -= 1
+        self.opened += 1
+        peer = protocol.transport.get_extra_info("peername") if protocol.transport else None
+        if peer:
+            self._addresses[protocol] = peer[0]
+        return protocol
+
+    async def _make_room(self) -> None:
+        """Wait until one more socket fits. In use are at most as many as there are workers, fewer than the budget."""
+        while self.open_sockets + self._being_opened >= self._budget:
+            # A transport gives its descriptor back one turn of the loop after close(), over TLS a little later.
+            await asyncio.sleep(0 if self._close_longest_idle() else 0.002)
+
+    def _close_longest_idle(self) -> bool:
+        """O(1): the keys stand in the order in which they became idle (exact with one connection a host)."""
+        for key, idle in self._conns.items():
+            protocol, _ = idle.popleft()
+            if not idle:
+                del self._conns[key]
+            protocol.close()
+            return True
+        return False
+
+    def _open_socket(self, info: AddrInfoType) -> socket.socket:
+        """The only place where a socket is made: the address is judged here, after every look-up and rebinding."""
+        family, kind, proto, _, address = info
+        refusal = self._guard.refusal(str(address[0]))
+        if refusal is not None:
+            attempt = CURRENT.get()
+            if attempt is not None:
+                attempt.blocked = refusal
+            raise PermissionError(errno.EACCES, refusal)
+        made = _CountedSocket(family, kind, proto)
+        made.pool = self
+        self.open_sockets += 1
+        if self.open_sockets > self.peak_open_sockets:
+            self.peak_open_sockets = self.open_sockets
+        return made

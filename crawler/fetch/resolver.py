@@ -1,0 +1,76 @@
+"""Names to addresses, through aiodns; what goes wrong has a reason of the closed list."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+import aiodns
+import pycares.errno as ares
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from crawler.model.errors import UsageError
+from crawler.model.reasons import Reason
+from crawler.model.settings import Http
+
+#: Of a larger answer the rest is left: no site needs more, and a hostile one could send thousands.
+MOST_ADDRESSES: Final = 16
+
+_REASONS: Final = {
+    ares.ARES_ENOTFOUND: Reason.DNS_NXDOMAIN,
+    ares.ARES_EBADNAME: Reason.DNS_NXDOMAIN,
+    ares.ARES_ENODATA: Reason.DNS_NO_ADDRESS,
+    ares.ARES_ETIMEOUT: Reason.DNS_TIMEOUT,
+}
+_NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+
+class NameFailure(OSError):
+    """A look-up that gave no address."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(None, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Resolver(AbstractResolver):
+    """aiodns with our deadlines; counts its look-ups. The connector in front of it keeps the answers."""
+
+    def __init__(self, settings: Http) -> None:
+        self.lookups = 0
+        self._dns = aiodns.DNSResolver(timeout=settings.dns_timeout, tries=settings.dns_tries)
+        if settings.nameservers:
+            try:
+                self._dns.nameservers = [server.strip() for server in settings.nameservers]
+            except Exception as error:
+                servers = ", ".join(settings.nameservers)
+                raise UsageError(f"--nameserver {servers}: expected ADDRESS[:PORT] ({error})") from error
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        self.lookups += 1
+        try:
+            answer = await self._dns.getaddrinfo(host, family=family, port=port, type=socket.SOCK_STREAM)
+        except aiodns.error.DNSError as error:
+            code = error.args[0] if error.args else None
+            reason = _REASONS.get(code, Reason.DNS_SERVFAIL)
+            raise NameFailure(reason, f"{host}: {error.args[-1] if error.args else error}") from error
+        found = [
+            ResolveResult(
+                hostname=host,
+                host=node.addr[0].decode("ascii"),
+                port=port,
+                family=node.family,
+                proto=0,
+                flags=_NUMERIC,
+            )
+            for node in answer.nodes[:MOST_ADDRESSES]
+        ]
+        if not found:
+            raise NameFailure(Reason.DNS_NO_ADDRESS, f"{host}: the name has no address")
+        return found
+
+    async def close(self) -> None:
+        await self._dns.close()

@@ -1,0 +1,314 @@
+"""The one session: every request of an event loop goes through it, so that connections, names and TLS are reused."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from crawler.fetch.attempt import CURRENT, Attempt, Deadlines
+from crawler.fetch.budget import Budget
+from crawler.fetch.decoding import DecodeError, Decoder
+from crawler.fetch.faults import fault_of
+from crawler.fetch.pool import Pool
+from crawler.fetch.resolver import Resolver
+from crawler.model.errors import FetchError, UsageError
+from crawler.model.reasons import Reason
+from crawler.model.request import Kind, Request
+from crawler.model.response import Attempted, Response
+from crawler.model.settings import HostOverride, Http
+from crawler.rules.addresses import AddressRules
+
+#: What is read of the body of a redirect, so that its connection can be used again.
+_DRAINED: Final = 64 * 1024
+_NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
+_ACCEPT: Final = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What the session has done so far: for the summary and run.json."""
+
+    requests: int = 0
+    connections_opened: int = 0
+    dns_lookups: int = 0
+    open_sockets: int = 0
+    peak_open_sockets: int = 0
+    wire_bytes: int = 0
+
+    @property
+    def reuse_ratio(self) -> float:
+        """Share of the requests that found an open connection."""
+        return 1 - self.connections_opened / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _HostRules:
+    """What is different for one host, worked out once."""
+
+    headers: Mapping[str, str]
+    total: float
+    connect: float
+    silence: float
+
+
+class Session:
+    """A :class:`~crawler.model.protocols.Fetcher` over one ``aiohttp.ClientSession``.
+
+    Make it inside the running loop, with :meth:`open`; it belongs to that loop until :meth:`close`. It carries the
+    global headers only: what is for one host goes with each request to it, and never to another origin.
+
+    ``robots_size`` caps a robots.txt, ``wants_type`` says which content types are read, ``longest_delay``
+    (seconds) is what an idle connection must outlast.
+    """
+
+    def __init__(
+        self,
+        settings: Http,
+        budget: Budget,
+        *,
+        user_agent: str,
+        per_host: int,
+        longest_delay: float,
+        robots_size: int,
+        wants_type: Callable[[str], bool],
+        hosts: Mapping[str, HostOverride],
+    ) -> None:
+        self._settings = settings
+        self._robots_size = robots_size
+        self._wants_type = wants_type
+        self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines(self._loop, settings.min_rate, settings.headers_timeout)
+        self._resolver = Resolver(settings)
+        self._general = _HostRules({}, settings.timeout, settings.connect_timeout, settings.headers_timeout)
+        self._hosts = {name: self._host_rules(override) for name, override in hosts.items()}
+        self._pool = Pool(
+            budget=budget.connections,
+            guard=AddressRules(settings.allow_networks),
+            headers_timeout=settings.headers_timeout,
+            resolver=self._resolver,
+            limit=budget.connections,
+            limit_per_host=max([per_host, *(o.per_host or 1 for o in hosts.values())]),
+            ttl_dns_cache=int(settings.dns_keep),
+            # An idle connection that ends before the host's turn comes again would be opened anew each time.
+            keepalive_timeout=max(settings.keepalive, longest_delay + 5.0),
+            ssl=_ssl_context(settings),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=self._pool,
+            headers={"User-Agent": user_agent, **_ACCEPT, **settings.headers},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_NO_LIMIT,
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=settings.max_header_line,
+            max_field_size=settings.max_header_line,
+            max_headers=settings.max_headers,
+            read_bufsize=64 * 1024,
+        )
+        # aiohttp would ask a second time at once where a server closes without an answer: two requests with no
+        # delay between them. Here every retry is a visit of its own.
+        self._session._retry_connection = False
+        self._wire_bytes = 0
+
+    async def fetch(self, request: Request) -> Response:
+        """Ask once; redirects are not followed. Raises :class:`FetchError` only (and passes cancellation on)."""
+        rules = self._hosts.get(request.host, self._general)
+        task = asyncio.current_task()
+        assert task is not None
+        attempt = Attempt(task, time.monotonic(), time.time(), rules.connect, rules.total)
+        CURRENT.set(attempt)
+        self._deadlines.begin(attempt)
+        try:
+            return await self._ask(request, attempt, rules)
+        except FetchError:
+            raise
+        except asyncio.CancelledError:
+            if attempt.expired is None or task.uncancel() > 0:
+                raise
+            raise self._error(attempt.expired, _late(attempt, rules), attempt) from None
+        except Exception as error:
+            reason, detail = fault_of(error, attempt, https=request.url.startswith("https:"))
+            raise self._error(reason, detail, attempt) from error
+        finally:
+            self._deadlines.end(attempt)
+            self._wire_bytes += attempt.received
+
+    async def close(self) -> None:
+        """Close the session and everything it holds, and let the transports end."""
+        self._deadlines.close()
+        await self._session.close()
+        await self._resolver.close()
+        # A transport's connection_lost runs one turn after close(); two turns under TLS.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def wire(self) -> Wire:
+        return Wire(
+            requests=self._pool.requests,
+            connections_opened=self._pool.opened,
+            dns_lookups=self._resolver.lookups,
+            open_sockets=self._pool.open_sockets,
+            peak_open_sockets=self._pool.peak_open_sockets,
+            wire_bytes=self._wire_bytes,
+        )
+
+    async def _ask(self, request: Request, attempt: Attempt, rules: _HostRules) -> Response:
+        headers = rules.headers
+        if request.etag or request.last_modified:
+            headers = {**headers, **_conditions(request)}
+        answer = await self._session.get(
+            # The URL is canonical already; quoting it again costs 20 microseconds and would change it.
+            URL(request.url, encoded=True),
+            headers=headers or None,
+            allow_redirects=False,
+            proxy=self._settings.proxy,
+        )
+        try:
+            self._check_head(request, answer, attempt)
+            attempt.read_body(time.monotonic(), rules.silence)
+            if 300 <= answer.status < 400 and "Location" in answer.headers:
+                await self._drain(answer, attempt)
+                return self._response(answer, attempt, b"", None)
+            return await self._read(request, answer, attempt)
+        finally:
+            # A body read to its end has given its connection back to the pool already; any other is closed here.
+            answer.close()
+
+    def _check_head(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> None:
+        status = answer.status
+        if status < 200 or status > 999:
+            raise self._error(Reason.HTTP_MALFORMED, f"status {status} is no final answer", attempt, answer)
+        if request.kind is Kind.PAGE and 200 <= status < 300:
+            kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if kind and not self._wants_type(kind):
+                raise self._error(Reason.TYPE_UNWANTED, kind, attempt, answer)
+
+    async def _read(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> Response:
+        cap = self._settings.max_body if request.kind is not Kind.ROBOTS else self._robots_size
+        try:
+            decoder = Decoder.of(answer.headers.get("Content-Encoding"), cap)
+            content = answer.content
+            while chunk := await content.readany():
+                attempt.received += len(chunk)
+                if not decoder.feed(chunk):
+                    break
+            body = decoder.finish()
+        except DecodeError as error:
+            raise self._error(error.reason, error.detail, attempt, answer) from error
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            reason, detail = fault_of(error, attempt, https=request.url.startswith("https:"))
+            if reason in (Reason.CONNECT_RESET, Reason.HTTP_EMPTY_REPLY):
+                reason = Reason.BODY_TRUNCATED
+            raise self._error(reason, detail, attempt, answer) from error
+        return self._response(answer, attempt, body, decoder.truncated)
+
+    async def _drain(self, answer: aiohttp.ClientResponse, attempt: Attempt) -> None:
+        """Read the body of a redirect away: it says nothing, but a connection is worth 64 KiB."""
+        try:
+            while attempt.received < _DRAINED:
+                chunk = await answer.content.readany()
+                if not chunk:
+                    return
+                attempt.received += len(chunk)
+        except aiohttp.ClientError:
+            pass
+
+    def _response(
+        self, answer: aiohttp.ClientResponse, attempt: Attempt, body: bytes, truncated: str | None
+    ) -> Response:
+        return Response(
+            status=answer.status,
+            headers=answer.headers,
+            body=body,
+            wire_bytes=attempt.received,
+            truncated=truncated,
+            ip=attempt.ip,
+            http_version=_version(answer) or "",
+            started_at=attempt.started,
+            duration=time.monotonic() - attempt.began,
+        )
+
+    def _error(
+        self, reason: Reason, detail: str, attempt: Attempt, answer: aiohttp.ClientResponse | None = None
+    ) -> FetchError:
+        truncated = None
+        if reason is Reason.BODY_TRUNCATED:
+            truncated = "disconnect"
+        elif reason in (Reason.TIMEOUT_BODY, Reason.BODY_TOO_SLOW, Reason.TIMEOUT_TOTAL) and attempt.received:
+            truncated = "time"
+        return FetchError(
+            reason,
+            detail,
+            Attempted(
+                started_at=attempt.started,
+                duration=time.monotonic() - attempt.began,
+                ip=attempt.ip,
+                http_version=_version(answer) if answer is not None else None,
+                status=answer.status if answer is not None else None,
+                headers=answer.headers if answer is not None else None,
+                wire_bytes=attempt.received if answer is not None or attempt.received else None,
+                truncated=truncated,
+            ),
+        )
+
+    def _host_rules(self, override: HostOverride) -> _HostRules:
+        general = self._general
+        headers = dict(override.headers)
+        if override.user_agent is not None:
+            headers["User-Agent"] = override.user_agent
+        return _HostRules(
+            headers,
+            override.timeout if override.timeout is not None else general.total,
+            override.connect_timeout if override.connect_timeout is not None else general.connect,
+            override.headers_timeout if override.headers_timeout is not None else general.silence,
+        )
+
+
+def _late(attempt: Attempt, rules: _HostRules) -> str:
+    match attempt.expired:
+        case Reason.TIMEOUT_CONNECT:
+            return f"not connected within {rules.connect:g} s"
+        case Reason.TIMEOUT_HEADERS:
+            return f"no headers within {rules.silence:g} s"
+        case Reason.TIMEOUT_BODY:
+            return f"the body stopped after {attempt.received} bytes"
+        case Reason.BODY_TOO_SLOW:
+            return f"{attempt.received} bytes came, too slowly"
+    return f"not finished within {rules.total:g} s ({attempt.received} bytes came)"
+
+
+def _conditions(request: Request) -> dict[str, str]:
+    conditions = {}
+    if request.etag:
+        conditions["If-None-Match"] = request.etag
+    if request.last_modified:
+        conditions["If-Modified-Since"] = request.last_modified
+    return conditions
+
+
+def _version(answer: aiohttp.ClientResponse) -> str | None:
+    version = answer.version
+    return f"{version.major}.{version.minor}" if version is not None else None
+
+
+def _ssl_context(settings: Http) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=settings.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"[http] ca_file {settings.ca_file}: {error}") from error
+    return context

@@ -1,0 +1,111 @@
+"""The parts of a crawl put together: what the command line and the library share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+from crawler.engine.crawler import Crawler
+from crawler.fetch.budget import Budget, fit, raise_open_files
+from crawler.fetch.session import Session
+from crawler.frontier import RunFrontier
+from crawler.model.protocols import NextVisit, OnResult, ScopeRule, Sink
+from crawler.model.request import Request
+from crawler.model.settings import Http, Settings
+from crawler.rules.addresses import AddressRules
+from crawler.rules.scope import ScopeRules
+from crawler.rules.url import key_of
+from crawler.run.seeding import Seeder
+
+
+def user_agent(settings: Http) -> str:
+    """What the crawler calls itself: ``crawler/<version> (+contact)`` unless told otherwise."""
+    name = settings.user_agent or f"crawler/{version('crawler')}"
+    if settings.contact and settings.contact not in name:
+        return f"{name} (+{settings.contact})"
+    return name
+
+
+def product_token(agent: str) -> str:
+    """The name that robots.txt knows us by: what stands before the first ``/`` or space (RFC 9309, 2.2.1)."""
+    return agent.replace("/", " ").split(" ", 1)[0]
+
+
+def longest_delay(settings: Settings) -> float:
+    """Seconds: the longest delay that any host is configured with."""
+    return max([settings.politeness.delay, *(o.delay or 0.0 for o in settings.hosts.values())])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is worked out, and refused where it can't be meant, before anything is opened."""
+
+    settings: Settings
+    scope: ScopeRules
+    agent: str
+    budget: Budget
+
+    @classmethod
+    def of(cls, settings: Settings) -> Plan:
+        """Raises :class:`~crawler.model.errors.UsageError`. Raises the soft limit of open files to the hard one."""
+        AddressRules(settings.http.allow_networks)
+        budget = fit(settings.crawl.workers, settings.http.limit, raise_open_files())
+        return cls(settings, ScopeRules(settings.scope), user_agent(settings.http), budget)
+
+    def seeder(self, frontier: RunFrontier) -> Seeder:
+        return Seeder(self.scope, partial(_key, frontier.salt), self.settings.scope.max_url)
+
+    @asynccontextmanager
+    async def crawler(
+        self,
+        frontier: RunFrontier,
+        sink: Sink,
+        seeds: AsyncIterator[Sequence[Request]],
+        *,
+        run_id: str,
+        scope_rule: ScopeRule | None = None,
+        next_visit: NextVisit | None = None,
+        on_result: OnResult | None = None,
+    ) -> AsyncIterator[tuple[Crawler, Session]]:
+        """A crawler over one session of its own, made in the running loop and closed at the end."""
+        settings = self.settings
+        session = Session(
+            settings.http,
+            self.budget,
+            user_agent=self.agent,
+            per_host=settings.politeness.per_host,
+            longest_delay=longest_delay(settings),
+            robots_size=settings.robots.max_size,
+            wants_type=self.scope.wants_type,
+            hosts=settings.hosts,
+        )
+        try:
+            key: Callable[[str], bytes] = partial(_key, frontier.salt)
+            yield (
+                Crawler(
+                    settings,
+                    frontier,
+                    sink,
+                    session,
+                    run_id=run_id,
+                    seeds=seeds,
+                    key_of=key,
+                    scope=self.scope,
+                    product_token=product_token(self.agent),
+                    workers=self.budget.workers,
+                    wire=session.wire,
+                    scope_rule=scope_rule,
+                    next_visit=next_visit,
+                    on_result=on_result,
+                ),
+                session,
+            )
+        finally:
+            await session.close()
+
+
+def _key(salt: int, href: str) -> bytes:
+    return key_of(href, salt)

@@ -1,0 +1,87 @@
+"""Where the files of a job stand, and how they are put there so that a crash leaves the old or the new, whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from crawler.model.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """``<output>/<job>/``: state, lock, runs, and ``latest``."""
+
+    path: Path
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    def run(self, run_id: str) -> Path:
+        return self.path / "runs" / run_id
+
+    def make(self) -> None:
+        """Raises :class:`StorageError`."""
+        try:
+            (self.path / "runs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{error.filename}: {error.strerror}; nothing was fetched") from error
+
+    def new_run_id(self, now: float) -> str:
+        """The UTC start to the millisecond, sortable as text; later by one where it is taken."""
+        moment = now
+        while True:
+            text = run_id_at(moment)
+            if not self.run(text).exists():
+                return text
+            moment += 0.001
+
+    def publish(self, run_id: str) -> None:
+        """Move ``latest`` to this run, in one step. Raises :class:`StorageError`."""
+        link, made = self.path / "latest", self.path / ".latest.new"
+        try:
+            made.unlink(missing_ok=True)
+            made.symlink_to(Path("runs") / run_id)
+            os.replace(made, link)
+            _sync_folder(self.path)
+        except OSError as error:
+            raise StorageError(f"{link}: {error.strerror}") from error
+
+
+def run_id_at(seconds: float) -> str:
+    """A run's name: its UTC start to the millisecond, sortable as text."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace ``path`` atomically and durably. Raises :class:`StorageError`."""
+    made = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(made, "wb") as file:
+            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,162 @@
+"""The crawl as a library: ``async for record in crawl(seeds)``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+from crawler.engine.crawler import Ended
+from crawler.frontier import open_frontier
+from crawler.model.frontier import FileMark
+from crawler.model.protocols import NextVisit, OnResult, Record, ScopeRule, Sink
+from crawler.model.settings import Settings
+from crawler.run.assembly import Plan, longest_delay
+from crawler.run.layout import run_id_at
+from crawler.run.seeds import SeedLine
+
+
+#: Records that wait for a slow reader, at most.
+MOST_WAITING = 1_000
+
+
+class Crawl:
+    """A crawl over a sink of your own, in the running event loop.
+
+    ``seeds``: URLs, read lazily. ``sink`` gets every record (:class:`~crawler.model.protocols.Sink`).
+    ``scope_rule`` narrows the scope: it answers ``None`` for a request that may be followed, or a text that says why
+    not. ``next_visit`` replaces the retry rule, ``on_result`` sees each final result with its record before it is
+    written. The frontier is kept in memory unless ``settings.frontier.url`` names a file.
+
+    >>> ended = await Crawl(["https://example.org/"], sink, settings).run()
+    """
+
+    def __init__(
+        self,
+        seeds: Iterable[str],
+        sink: Sink,
+        settings: Settings | None = None,
+        *,
+        scope_rule: ScopeRule | None = None,
+        next_visit: NextVisit | None = None,
+        on_result: OnResult | None = None,
+    ) -> None:
+        """Raises :class:`~crawler.model.errors.UsageError` where a setting cannot be meant."""
+        settings = settings if settings is not None else Settings()
+        if settings.frontier.url == "sqlite":
+            settings = replace(settings, frontier=replace(settings.frontier, url="memory"))
+        self._plan = Plan.of(settings)
+        self._seeds = seeds
+        self._sink = sink
+        self._scope_rule = scope_rule
+        self._next_visit = next_visit
+        self._on_result = on_result
+
+    async def run(self) -> Ended:
+        """Crawl to the end. Cancelling the task stops the crawl; the session is closed either way.
+
+        Raises :class:`~crawler.model.errors.StorageError` when the state, or the sink, fails.
+        """
+        settings = self._plan.settings
+        frontier = await open_frontier(settings.frontier.url, Path("state.db"), longest_delay(settings))
+        try:
+            known = await frontier.run()
+            if known is not None and not known.finished:
+                run_id = known.run_id
+            else:
+                now = time.time()
+                run_id = run_id_at(now)
+                await frontier.begin_run(run_id, now)
+            batches = self._plan.seeder(frontier).batches(_lines(self._seeds))
+            try:
+                async with self._plan.crawler(
+                    frontier,
+                    self._sink,
+                    batches,
+                    run_id=run_id,
+                    scope_rule=self._scope_rule,
+                    next_visit=self._next_visit,
+                    on_result=self._on_result,
+                ) as (crawler, _):
+                    ended = await crawler.run()
+            finally:
+                await batches.aclose()
+            if not ended.counts.pending:
+                await frontier.finish_run()
+            return ended
+        finally:
+            await frontier.close()
+            await self._sink.close()
+
+
+async def crawl(
+    seeds: Iterable[str], settings: Settings | None = None, *, scope_rule: ScopeRule | None = None
+) -> AsyncGenerator[Record, None]:
+    """Crawl ``seeds`` and yield each record (a dict of the fields of ``page/1``) as soon as it is settled.
+
+    A slow reader slows the crawl: at most 1,000 records wait. Leaving the loop early stops the crawl; close the
+    generator (``contextlib.aclosing``) where the session must be gone at a known moment.
+    """
+    sink = _Handover()
+    task = asyncio.create_task(Crawl(seeds, sink, settings, scope_rule=scope_rule).run())
+    task.add_done_callback(lambda _: sink.end())
+    try:
+        while (record := await sink.get()) is not None:
+            yield record
+        await task
+    finally:
+        sink.leave()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class _Handover:
+    """A sink that hands records to a reader in the same loop."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Record | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(MOST_WAITING)
+        self._left = False
+
+    async def write(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if self._left:
+                return
+            await self._room.acquire()
+            self._queue.put_nowait(record)
+
+    async def flush(self, *, last: bool = False) -> Sequence[FileMark]:
+        return ()
+
+    async def settled(self) -> None:
+        pass
+
+    async def cut_back(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def get(self) -> Record | None:
+        """The next record; None when there will be no more."""
+        record = await self._queue.get()
+        self._room.release()
+        return record
+
+    def end(self) -> None:
+        """The crawl is over: nothing more will come."""
+        self._queue.put_nowait(None)
+
+    def leave(self) -> None:
+        """The reader has gone: let a write that waits for room go on."""
+        self._left = True
+        self._room.release()
+
+
+def _lines(seeds: Iterable[str]) -> Iterator[SeedLine]:
+    for number, text in enumerate(seeds, 1):
+        raw = text.encode("utf-8", "surrogatepass")
+        yield SeedLine(text, "seeds", number, blake2b(raw, digest_size=16).digest())

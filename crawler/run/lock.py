@@ -1,0 +1,72 @@
+"""One run of a job at a time: a lock that the kernel releases when its owner dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from crawler.model.errors import JobActive, StorageError
+
+#: How long a start tries, so that it may follow right upon the end of another.
+PATIENCE: Final = 1.0
+_TRY_EVERY: Final = 0.05
+
+
+class Lock:
+    """``flock`` on a file that says who holds it. Raises :class:`JobActive` (exit code 4) naming the owner."""
+
+    def __init__(self, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._path = path
+        self._sleep = sleep
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Try for a second. Raises :class:`StorageError` where the file can't be made."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"{self._path}: {error.strerror}") from error
+        for _ in range(round(PATIENCE / _TRY_EVERY)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                self._sleep(_TRY_EVERY)
+            except OSError as error:
+                os.close(descriptor)
+                raise StorageError(f"{self._path}: cannot be locked ({error.strerror})") from error
+        else:
+            owner = _read(descriptor)
+            os.close(descriptor)
+            raise JobActive(f"another run of this job is active: {owner} ({self._path})")
+        self._descriptor = descriptor
+        self._say_who(descriptor)
+
+    def release(self) -> None:
+        """Idempotent."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _say_who(self, descriptor: int) -> None:
+        owner = {"pid": os.getpid(), "machine": socket.gethostname(), "since": round(time.time(), 3)}
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(owner).encode() + b"\n", 0)
+        except OSError as error:
+            self.release()
+            raise StorageError(f"{self._path}: {error.strerror}") from error
+
+
+def _read(descriptor: int) -> str:
+    try:
+        owner = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {int(owner['pid'])} on {owner['machine']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "by an unknown owner"

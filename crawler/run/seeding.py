@@ -1,0 +1,111 @@
+"""Seed lines become requests, a batch at a time, in a thread of their own: a slow pipe holds nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from crawler.model.reasons import Reason
+from crawler.model.request import Request
+from crawler.rules.scope import ScopeRules
+from crawler.rules.url import UrlRefused, clean_seed_line, seed_url
+from crawler.run.seeds import SeedLine
+
+BATCH: Final = 1_000
+
+
+@dataclass(slots=True)
+class SeedCounts:
+    """What the seeds were: lines read, lines that are no URL, lines that got a scheme."""
+
+    lines: int = 0
+    bad: int = 0
+    without_scheme: int = 0
+
+
+class Seeder:
+    """``key_of``: the frontier's seeded key of a canonical URL."""
+
+    def __init__(self, scope: ScopeRules, key_of: Callable[[str], bytes], max_url: int) -> None:
+        self._scope = scope
+        self._key_of = key_of
+        self._max_url = max_url
+        self.counts = SeedCounts()
+
+    def request(self, line: SeedLine) -> Request:
+        """A seed: depth 0, its own scope. A line that is no URL is a request already refused, with its place."""
+        self.counts.lines += 1
+        if line.refused is not None:
+            return self._bad(line, line.refused, line.detail)
+        try:
+            url, added = seed_url(line.text, max_length=self._max_url)
+        except UrlRefused as refused:
+            return self._bad(line, refused.reason, refused.detail)
+        self.counts.without_scheme += added
+        shape = self._scope.shape(url.href)
+        return Request(
+            url.href,
+            self._key_of(url.href),
+            url.host,
+            scope=self._scope.scope_of(url.host),
+            is_seed=True,
+            refused=shape[0] if shape is not None else None,
+            detail=f"{line.place}: {shape[1]}" if shape is not None else None,
+        )
+
+    def _bad(self, line: SeedLine, reason: Reason, detail: str | None) -> Request:
+        self.counts.bad += 1
+        return Request(
+            clean_seed_line(line.text),
+            line.raw_digest,
+            "",
+            is_seed=True,
+            refused=reason,
+            detail=f"{line.place}: {detail or reason.value}",
+        )
+
+    async def batches(self, lines: Iterator[SeedLine]) -> AsyncGenerator[Sequence[Request], None]:
+        """At most two batches wait: memory does not grow with the number of seeds."""
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[list[Request] | BaseException | None] = asyncio.Queue()
+        room = threading.Semaphore(2)
+        over = threading.Event()
+
+        def tell(item: list[Request] | BaseException | None) -> None:
+            room.acquire()
+            if not over.is_set():
+                loop.call_soon_threadsafe(queue.put_nowait, item)
+
+        def read() -> None:
+            try:
+                batch: list[Request] = []
+                for line in lines:
+                    if over.is_set():
+                        return
+                    batch.append(self.request(line))
+                    if len(batch) >= BATCH:
+                        tell(batch)
+                        batch = []
+                tell(batch)
+                tell(None)
+            except BaseException as error:
+                tell(error)
+
+        # A daemon: a read from a pipe that never ends cannot be interrupted, and must not keep the program alive.
+        threading.Thread(target=read, name="seeds", daemon=True).start()
+        try:
+            while True:
+                item = await queue.get()
+                room.release()
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                if item:
+                    yield item
+        finally:
+            over.set()
+            room.release()

@@ -1,0 +1,53 @@
+"""A record as one line of NDJSON that nothing in it can break.
+
+orjson escapes what JSON asks for (below U+0020), and no more: DEL, the C1 controls (one of them, U+0085, ends a line
+for ``str.splitlines``), U+2028/2029 and the bidi controls would stand there raw, and a lone surrogate raises. All of
+them can stand only inside strings, so they are escaped in the finished line: reading it back gives the same text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+# UTF-8 of: U+0080-009F; U+061C, U+200E/F, U+2028-202E, U+2066-2069 (line ends and bidi controls); U+FEFF.
+_UNSAFE: Final = re.compile(
+    rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf"
+)
+_LEADS: Final = (b"\xc2", b"\xe2\x80", b"\xe2\x81", b"\xd8\x9c", b"\xef\xbb\xbf")
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """The line, with its line end. O(length): one orjson pass, and one memory search for each kind of danger."""
+    try:
+        line = orjson.dumps(record)
+    except TypeError:
+        line = orjson.dumps(_cleaned(record))
+    if b"\x7f" in line:
+        line = line.replace(b"\x7f", b"\\u007f")
+    if not line.isascii() and any(lead in line for lead in _LEADS):
+        line = _UNSAFE.sub(_escape, line)
+    return line + b"\n"
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(match[0].decode("utf-8"))
+
+
+def _cleaned(value: Any) -> Any:
+    """What orjson refuses, in a form that it takes: lone surrogates become U+FFFD, ints past 64 bits text."""
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case bool() | None | float():
+            return value
+        case int():
+            return value if -(2**63) <= value < 2**64 else str(value)
+        case Mapping():
+            return {_cleaned(str(key)): _cleaned(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_cleaned(inner) for inner in value]
+    return str(value)

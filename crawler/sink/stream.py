@@ -1,0 +1,65 @@
+"""Records to standard output: one stream, written as they come, at least once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import BinaryIO, Final
+
+from crawler.model.errors import StorageError
+from crawler.model.frontier import FileMark
+from crawler.model.protocols import Record
+from crawler.sink.line import encode
+
+PIECE: Final = 256 * 1024
+
+
+class StreamClosed(StorageError):
+    """The reader went away (``crawler run ... | head``): no fault, and nothing to say."""
+
+
+class StreamSink:
+    """A :class:`~crawler.model.protocols.Sink` over one binary stream; it has no position to go back to."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lines: list[bytes] = []
+        self._buffered = 0
+
+    async def write(self, records: Sequence[Record]) -> None:
+        for record in records:
+            line = encode(record)
+            self._lines.append(line)
+            self._buffered += len(line)
+        if self._buffered >= PIECE:
+            await self._drain()
+
+    async def flush(self, *, last: bool = False) -> Sequence[FileMark]:
+        await self._drain()
+        return ()
+
+    async def settled(self) -> None:
+        pass
+
+    async def cut_back(self) -> None:
+        self._lines.clear()
+        self._buffered = 0
+
+    async def close(self) -> None:
+        self._lines.clear()
+
+    async def _drain(self) -> None:
+        if not self._lines:
+            return
+        data, self._lines, self._buffered = b"".join(self._lines), [], 0
+        try:
+            # A pipe whose reader is slow blocks: in a thread, so that the loop goes on.
+            await asyncio.to_thread(self._write, data)
+        except BrokenPipeError as error:
+            raise StreamClosed("standard output was closed") from error
+        except OSError as error:
+            raise StorageError(f"standard output: {error.strerror or error}") from error
+
+    def _write(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._stream.flush()
