@@ -11,8 +11,8 @@ def escape(text: str, width: int = 0) -> str:
     r"""``text`` with everything that isn't plainly visible written as ``\x1b``, ``\u202e`` or ``\U000e0041``.
 
     Visible is what ``str.isprintable`` says: no control, format (bidi, zero-width, tag), surrogate, private
-    or unassigned character and no space but U+0020. With ``width`` a longer result is cut in its middle to that
-    many characters, since a URL is told by both its ends. O(length).
+    or unassigned character and no space but U+0020. With ``width`` a longer result is cut in its middle to
+    that many characters, since a URL is told by both its ends. O(length).
     """
     if not text.isprintable():
         text = "".join(

@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError
 from crawler.cli.escape import escape
 from crawler.model.errors import CrawlerError, StorageError
 
-#: Stands for ``-`` among the words, where cyclopts would see an option without a name. No word can hold a NUL.
+#: Stands for ``-`` among the words, where cyclopts would see a nameless option. No word can hold a NUL.
 DASH: Final = "\0-"
 
 #: What a shell reports for a command ended by SIGINT (128 + 2).
@@ -89,7 +89,7 @@ def build() -> App:
 
 
 def run_program(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; the answer is its exit code. An error for people is one line, a bug a traceback."""
+    """Run one command line; the answer is its exit code. An error for people is one line, a bug is not."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         answer = build()([DASH if word == "-" else word for word in words])
@@ -103,7 +103,7 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
-        # Whoever read standard output has gone (`crawler check | head`), or its disk is full. What is still in
+        # Whoever read standard output has gone (`crawler check | head`), or its disk is full. What is left in
         # the buffer must not raise once more when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _complain(f"standard output: {error.strerror}", StorageError.exit_code)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from crawler.cli.amounts import bytes_text, count_text, duration_text, many, rate_text, share_text
@@ -21,12 +20,10 @@ _REASONS: Final = 8
 _CUTS: Final = {
     "out_of_scope": "out of scope",
     "depth": "beyond the depth",
-    "depth_late": "reached deeper than possible",
+    "depth_late": "met again less deep when already done",
     "nofollow": "under nofollow",
-    "denied": "denied by a rule",
-    "trap": "looking like a trap",
-    "budget": "over the pages of a host",
-    "pages_per_host": "over the pages of a host",
+    "scope_rule": "refused by the scope rule",
+    "redirect_out_of_scope": "redirected out of scope",
 }
 
 _NEXT: Final = {
@@ -122,30 +119,30 @@ def _reasons(reasons: Mapping[str, Any]) -> list[str]:
 
 
 def _speed(manifest: Mapping[str, Any]) -> str:
-    seconds = _seconds(manifest)
     text = bytes_text(manifest.get("wire_bytes", 0))
+    seconds = _seconds(manifest)
     if seconds is None:
         return text
+    starts = len(manifest.get("starts", ()))
+    if starts > 1:
+        # The counts are the run's, the time and the connections are this start's: only these make a rate.
+        rate = manifest.get("connections", {}).get("requests", 0) / seconds if seconds > 0 else 0.0
+        return f"{text} in {starts} starts; this one {duration_text(seconds)}, {rate_text(rate)} requests/s"
     outcomes = manifest.get("outcomes", {})
     answered = sum(outcomes.get(name, 0) for name in ("fetched", "not_modified", "redirected"))
-    text += f" in {duration_text(seconds)}"
-    return text + (f", {rate_text(answered / seconds)} pages/s" if seconds > 0 else "")
+    rate = answered / seconds if seconds > 0 else 0.0
+    return f"{text} in {duration_text(seconds)}, {rate_text(rate)} pages/s"
 
 
 def _seconds(manifest: Mapping[str, Any]) -> float | None:
-    """Of this start where the manifest says it, else from the first start of the run to its end."""
-    if (elapsed := manifest.get("elapsed")) is not None:
-        return float(elapsed)
-    try:
-        began, ended = (datetime.fromisoformat(manifest[name]) for name in ("started_at", "finished_at"))
-    except (KeyError, TypeError, ValueError):
-        return None
-    return max((ended - began).total_seconds(), 0.0)
+    """Of this start."""
+    elapsed = manifest.get("elapsed")
+    return float(elapsed) if elapsed is not None else None
 
 
 def _connections(manifest: Mapping[str, Any]) -> str:
     seen = manifest.get("connections", {})
-    requests = manifest.get("requests", 0)
+    requests = seen.get("requests", 0)
     if not requests:
         return ""
     reused = share_text(seen.get("reuse_ratio") or 0.0)

@@ -25,7 +25,7 @@ PRESET: Final = {
 
 
 def demo(**typed: Any) -> int:
-    """Serve the site and crawl it, or (``--serve``) only serve it until Ctrl-C. Says the crawl's exit code."""
+    """Serve the site and crawl it, or (``--serve``) only serve it until Ctrl-C. Answers its exit code."""
     port = _port(typed.pop("port", None))
     only_serve = typed.pop("serve", False)
     settings = settings_from(typed, preset=PRESET)

@@ -171,14 +171,14 @@ class Site:
         return _page("Redirects", "<ul>" + _links("../old", "../loop/a", "../away", "../nowhere") + "</ul>")
 
     def _errors(self) -> Answer:
-        return _page(
-            "Errors", "<ul>" + _links("../missing", "../gone", "../broken", "../busy", "../slow") + "</ul>"
-        )
+        links = _links("../missing", "../gone", "../broken", "../busy", "../slow")
+        return _page("Errors", f"<ul>{links}</ul>")
 
     def _odd(self) -> Answer:
         links = _links(
             "../packed.html", "../squeezed.html", "../torn.html", "../report.pdf", "../data.json",
-            "../based.html", "../quiet.html", "../deeper/", "../languages/ru.html?from=odd#part", "..//odd/./../odd/",
+            "../based.html", "../quiet.html", "../deeper/", "../languages/ru.html?from=odd#part",
+            "..//odd/./../odd/",
         )  # fmt: skip
         return _page(
             "Odd", f"<ul>{links}</ul><a rel=nofollow href='../unfollowed.html'>Not to be followed</a>"

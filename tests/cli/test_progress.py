@@ -1,0 +1,142 @@
+"""The live display at several widths, and the log lines where there is no terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import threading
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from crawler.cli.escape import escape
+from crawler.cli.log import Log
+from crawler.cli.progress import Display, Heartbeat, Rates, picture, reuse_ratio, wants_display
+from crawler.engine.snapshot import Snapshot
+
+BUSY = Snapshot(
+    elapsed=3725.0, done=1_234_567, pending=98_765_432, fetched=1_200_000, failed=12_345, skipped=22_222,
+    hosts_active=9_876, hosts_waiting=10_000, in_flight=256, workers=256, wire_bytes=123_456_789_012,
+    requests=1_300_000, connections_opened=4_321, open_sockets=1_024, limited_by="politeness",
+)  # fmt: skip
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def drawn(snapshot: Snapshot, width: int, title: str = "demo", **console: object) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width, force_terminal=True, **console).print(
+        picture(snapshot, 1234.5, 9.9e7, title)
+    )
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_it_says_everything_at_80_and_200_columns(width):
+    lines = drawn(BUSY, width, no_color=True, color_system=None)
+    flat = " ".join(" ".join(lines).split())
+    for words in (
+        "crawling demo 1 h 02 min", "pages/s 1,234", "bytes/s 94.4 MiB", "in flight 256/256", "done 1,234,567",
+        "pending 98,765,432", "failed 12,345", "skipped 22,222", "hosts asked 9,876", "waiting 10,000",
+        "opened 4,321", "reused 100 %", "politeness: hosts are not due yet", "1 % of what is known",
+    ):  # fmt: skip
+        assert words in flat, words
+    assert max(map(len, lines)) <= width
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize("width", [10, 20, 40, 79])
+def test_a_narrow_terminal_cuts_and_does_not_wrap(width):
+    lines = drawn(BUSY, width, title="a-very-long-job-name" * 5, no_color=True, color_system=None)
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= width
+
+
+def test_no_color_is_heeded(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not any("\x1b[3" in line or "\x1b[1;3" in line for line in drawn(BUSY, 80))
+
+
+def test_a_title_cannot_hold_markup_or_control_codes():
+    lines = drawn(BUSY, 80, title=escape("[red]\x1b[2J"), no_color=True, color_system=None)
+    assert "[red]\\x1b[2J" in lines[0]
+
+
+def test_stopping_is_said():
+    assert "stopping" in drawn(replace(BUSY, stopping=True), 80)[0]
+
+
+def test_nothing_yet_is_no_division_by_zero():
+    flat = " ".join(drawn(Snapshot(), 80, no_color=True, color_system=None))
+    assert "pages/s" in flat
+
+
+def test_rates_are_those_of_the_last_seconds():
+    rates = Rates()
+    for second in range(20):
+        pages, size = rates.take(Snapshot(elapsed=float(second), done=second * 10, wire_bytes=second * 1000))
+    assert (pages, size) == (10.0, 1000.0)
+    for second in range(20, 30):
+        pages, size = rates.take(Snapshot(elapsed=float(second), done=190, wire_bytes=19_000))
+    assert (pages, size) == (0.0, 0.0), "a stall is seen within the window"
+
+
+@pytest.mark.parametrize(("requests", "opened", "ratio"), [(0, 0, 0.0), (100, 1, 0.99), (1, 2, 0.0)])
+def test_reuse(requests, opened, ratio):
+    assert reuse_ratio(requests, opened) == ratio
+
+
+@pytest.mark.parametrize(
+    ("progress", "stream", "term", "shown"),
+    [
+        ("auto", Terminal(), "xterm", True),
+        ("auto", Terminal(), "dumb", False),
+        ("auto", io.StringIO(), "xterm", False),
+        ("always", io.StringIO(), "dumb", True),
+        ("never", Terminal(), "xterm", False),
+    ],
+)
+def test_when_there_is_a_display(monkeypatch, progress, stream, term, shown):
+    monkeypatch.setenv("TERM", term)
+    assert wants_display(progress, stream) is shown
+
+
+def test_the_display_takes_itself_away_and_log_lines_stay():
+    stream = Terminal()
+    with Log(stream, "text", "info") as lines:
+        display = Display(stream, lines)
+        display.start(lambda: BUSY, "demo")
+        logging.getLogger("crawler").warning("robots.txt [red]unreachable[/]")
+        display.close()
+        display.close()
+        logging.getLogger("crawler").info("after")
+    out = stream.getvalue()
+    assert "robots.txt [red]unreachable[/]" in out
+    assert out.rstrip().endswith("after")
+    assert out.count("\x1b[?25l") == out.count("\x1b[?25h") == 1, "the cursor is shown again"
+
+
+def test_without_a_terminal_a_line_now_and_then():
+    stream, asked = io.StringIO(), threading.Event()
+
+    def watch() -> Snapshot:
+        if stream.getvalue():
+            asked.set()
+        return BUSY
+
+    with Log(stream, "auto", "info"):
+        beat = Heartbeat(0.01)
+        beat.start(watch, "demo")
+        assert asked.wait(10)
+        beat.close()
+        beat.close()
+    lines = stream.getvalue().splitlines()
+    found = json.loads(lines[0])
+    assert found["message"] == "progress"
+    assert (found["done"], found["limited_by"], found["in_flight"]) == (1_234_567, "politeness", 256)
+    assert all(line.isprintable() for line in lines)
