@@ -130,6 +130,6 @@ def _is_utf8(body: bytes) -> bool:
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A body cut at the cap may end inside a character; a Latin-1 word that ends so has no other before it.
+        # A body cut at the cap may end inside a character; "café" in Latin-1 ends so too, but has no other.
         return error.reason == "unexpected end of data" and not body[: error.start].isascii()
     return True

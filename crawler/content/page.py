@@ -1,0 +1,162 @@
+"""What a body says, by its type: charset, text, and for HTML its links and facts. Bytes in, values out.
+
+A type that is not given is told from the bytes by WHATWG's MIME Sniffing, 7.1, in the part that matters here:
+the signatures of HTML, XML and PDF, a byte order mark, and text where no byte is a binary one. A type that is
+given is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from crawler.content.charset import decode, sniff
+from crawler.content.html import Html, read_facts, read_main_text, read_tree
+
+#: MIME Sniffing, 5.2: how many bytes are looked at.
+_RESOURCE_HEADER: Final = 1445
+
+#: MIME Sniffing, 4.2: a type and a subtype, both tokens.
+_ESSENCE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,127}/[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,127}")
+
+#: MIME Sniffing, 7.1: what opens a page of HTML, after white space and in any case.
+_HTML: Final = re.compile(
+    rb"[\t\n\x0c\r ]*<"
+    rb"(?:(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)"
+    rb"[ >]|!--)",
+    re.IGNORECASE,
+)
+_XML: Final = re.compile(rb"[\t\n\x0c\r ]*<\?xml")
+
+#: MIME Sniffing, 3: bytes that no text has.
+_BINARY: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+
+_PARSED: Final = frozenset({"text/html", "application/xhtml+xml"})
+
+#: Types outside ``text/`` (and ``+json``, ``+xml``) whose bodies are text all the same.
+_TEXT: Final = frozenset(
+    {
+        "application/ecmascript",
+        "application/graphql",
+        "application/javascript",
+        "application/json",
+        "application/json-seq",
+        "application/jsonl",
+        "application/ndjson",
+        "application/sql",
+        "application/toml",
+        "application/x-javascript",
+        "application/x-ndjson",
+        "application/x-sh",
+        "application/x-yaml",
+        "application/xml",
+        "application/xml-dtd",
+        "application/yaml",
+    }
+)
+
+#: Directives of robots that have a value of their own, so that a colon in one names no crawler.
+_VALUED: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+
+_NOFOLLOW: Final = frozenset({"nofollow", "none"})
+
+
+@dataclass(slots=True)
+class PageReading:
+    """What one body said.
+
+    ``content_type`` is the essence, in lower case. ``charset`` and ``body`` are None for what isn't text;
+    ``body`` is the text in the form that was wanted. ``html`` is set for HTML and XHTML; under a ``nofollow``
+    of the whole page none of its links may be followed.
+    """
+
+    content_type: str
+    charset: str | None = None
+    body: str | None = None
+    html: Html | None = None
+
+
+def read_page(
+    body: bytes,
+    *,
+    content_type: str | None,
+    x_robots_tag: Sequence[str] = (),
+    want: str = "html",
+    token: str | None = None,
+) -> PageReading:
+    """Read a body.
+
+    ``want`` is the form of :attr:`PageReading.body`: ``html`` (the text as it came), ``text`` (the main
+    part's), ``markdown`` or ``none``; of a text that isn't HTML each of the first three is the text itself.
+    ``token`` is our robots token, which X-Robots-Tag and meta tags may name.
+
+    O(len(body)), and one parse whatever is wanted. Never raises, whatever the bytes are.
+    """
+    essence = read_essence(content_type) or sniff_type(body)
+    if not is_text(essence):
+        return PageReading(essence)
+    charset = sniff(body, content_type if content_type and read_essence(content_type) else essence)
+    if essence not in _PARSED:
+        return PageReading(essence, charset, None if want == "none" else decode(body, charset))
+    text = decode(body, charset)
+    tree = read_tree(text, xml=essence == "application/xhtml+xml")
+    html = read_facts(tree, token)
+    if not _NOFOLLOW.isdisjoint(html.robots) or forbids_following(x_robots_tag, token):
+        html.hrefs = [(href, False) for href, _ in html.hrefs]
+    match want:
+        case "html":
+            shown: str | None = text
+        case "text":
+            shown = read_main_text(tree)
+        case "markdown":
+            shown = tree.to_markdown()
+        case _:
+            shown = None
+    return PageReading(essence, charset, shown, html)
+
+
+def read_essence(content_type: str | None) -> str | None:
+    """``text/html`` out of ``Text/HTML; charset=x``; None where it is no media type (RFC 9110, 8.3.1)."""
+    if not content_type:
+        return None
+    essence = content_type.partition(";")[0].partition(",")[0].strip(" \t\r\n").lower()
+    return essence if _ESSENCE.fullmatch(essence) else None
+
+
+def sniff_type(body: bytes) -> str:
+    """The type of a body that came without one; O(1)."""
+    head = body[:_RESOURCE_HEADER]
+    marked = head.startswith((b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe"))
+    if _HTML.match(head, 3 if head.startswith(b"\xef\xbb\xbf") else 0):
+        return "text/html"
+    if _XML.match(head):
+        return "text/xml"
+    if head.startswith(b"%PDF-"):
+        return "application/pdf"
+    return "text/plain" if marked or not _BINARY.search(head) else "application/octet-stream"
+
+
+def is_text(essence: str) -> bool:
+    """Whether bodies of this type have a charset and a text."""
+    return essence.startswith("text/") or essence in _TEXT or essence.endswith(("+json", "+xml"))
+
+
+def forbids_following(x_robots_tag: Iterable[str], token: str | None) -> bool:
+    """Whether X-Robots-Tag fields say ``nofollow`` or ``none`` to everybody or to ``token``.
+
+    A word with a colon after it names the crawler that the rest of its field is for, unless it is a directive
+    with a value (``unavailable_after: 25 Jun 2010 15:00:00 PST``).
+    """
+    ours = token.lower() if token else None
+    for value in x_robots_tag:
+        addressed = True
+        for part in value.lower().split(","):
+            name, colon, rest = part.partition(":")
+            if colon and " " not in (name := name.strip()) and name not in _VALUED:
+                addressed = name in ("*", "robots") or name == ours
+                part = rest
+            if addressed and part.strip() in _NOFOLLOW:
+                return True
+    return False
