@@ -1,0 +1,82 @@
+"""What a state knows, read from any connection to it: the owner's or a reader's beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+import orjson
+
+from crawler.frontier.rows import HOST, REQUEST, read_host, read_request
+from crawler.frontier.run_state import DEPTH_LATE, Run
+from crawler.model.frontier import Counts, FileMark, Knowledge
+from crawler.model.reasons import Outcome, Reason
+
+
+def know(db: apsw.Connection, key: bytes) -> Knowledge | None:
+    """What ``db`` knows of one URL: one look-up."""
+    found: Any = db.execute(
+        f"SELECT json_array(h.name, {REQUEST}), u.outcome, u.reason, u.status, u.not_before,"
+        f" json_array({HOST}) FROM urls u JOIN hosts h ON h.id = u.host WHERE u.key = ?",
+        (key,),
+    ).fetchall()
+    if not found:
+        return None
+    url, outcome, reason, status, not_before, state = found[0]
+    name, *columns = orjson.loads(url)
+    return Knowledge(
+        request=read_request(columns, name),
+        pending=outcome is None,
+        outcome=None if outcome is None else Outcome(outcome),
+        reason=None if reason is None else Reason(reason),
+        status=status,
+        not_before=not_before,
+        host=read_host(orjson.loads(state)),
+    )
+
+
+def files(db: apsw.Connection) -> list[FileMark]:
+    """The stored position of every file, by name; ``start`` is ``end``."""
+    rows = db.execute('SELECT name, "end", "end", "rows", closed, sha256 FROM files ORDER BY name')
+    return [
+        FileMark(name, start, end, count, bool(closed), sha) for name, start, end, count, closed, sha in rows
+    ]
+
+
+def read_run(db: apsw.Connection) -> Run | None:
+    """The run that the state belongs to."""
+    row: Any = db.execute("SELECT run_id, finished, extra FROM run").fetchall()[0]
+    run_id, finished, extra = row
+    return None if run_id is None else Run(run_id, bool(finished), orjson.loads(extra))
+
+
+def counts(db: apsw.Connection) -> Counts:
+    """The accounting as of the last commit, O(1); in one statement, so that it is of one moment."""
+    row: Any = db.execute(
+        "SELECT json_array(seeds, discovered, final, pending, hosts,"
+        " json((SELECT json_group_object(name, n) FROM tally))) FROM run"
+    ).get
+    seeds, discovered, final, pending, hosts, tally = orjson.loads(row)
+    return Counts(seeds, discovered, final, pending, hosts, tally)
+
+
+def recount(db: apsw.Connection) -> Counts:
+    """The accounting from the URLs themselves: O(URLs), one pass and a look-up for each host."""
+    row: Any = db.execute(
+        "SELECT json_array(count(*) FILTER (WHERE is_seed), count(*) FILTER (WHERE NOT is_seed),"
+        " count(*) FILTER (WHERE outcome IS NOT NULL), count(*) FILTER (WHERE outcome IS NULL),"
+        " (SELECT count(*) FROM hosts WHERE name <> '' AND id IN (SELECT host FROM urls)),"
+        " count(*) FILTER (WHERE late),"
+        " json((SELECT json_group_object(name, n) FROM tally WHERE name <> ?))) FROM urls",
+        (DEPTH_LATE,),
+    ).get
+    seeds, discovered, final, pending, hosts, late, tally = orjson.loads(row)
+    if late:
+        tally[DEPTH_LATE] = late
+    return Counts(seeds, discovered, final, pending, hosts, tally)
+
+
+def read_salt(db: apsw.Connection) -> int:
+    """The 64 bits that seed this state's keys."""
+    salt: Any = db.execute("SELECT value FROM meta WHERE name = 'salt'").get
+    return int(salt)

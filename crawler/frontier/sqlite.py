@@ -1,0 +1,114 @@
+"""The embedded frontier: SQLite in a file, behind the asynchronous contract."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from crawler.frontier.run_state import Run
+from crawler.frontier.store import Store
+from crawler.model.frontier import Counts, FileMark, Held, Knowledge, Settled, Settlement, Taken
+from crawler.model.request import Request
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SqliteFrontier:
+    """A :class:`~crawler.frontier.run_state.RunFrontier` in one file, for one process at a time.
+
+    One connection, used from one thread of its own: the event loop never waits for the disk, and calls are
+    done in the order in which they were made. The caller holds the job's lock. A call that is cancelled while
+    it runs is still done, as with any store at the end of a wire.
+    """
+
+    def __init__(
+        self, store: Store, thread: ThreadPoolExecutor, delay: float, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._thread = thread
+        self._delay = delay
+        self._clock = clock
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path, delay: float, clock: Callable[[], float] = time.time) -> SqliteFrontier:
+        """Open or create ``path``.
+
+        Leases found in it belong to the dead (rules.md 19): their hosts are free, each due no earlier than
+        ``delay`` seconds from now. ``clock`` gives Unix seconds. Raises
+        :class:`~crawler.model.errors.StorageError` where the file is damaged, not ours, made by a newer
+        program, or cannot be written.
+        """
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frontier")
+        try:
+            loop = asyncio.get_running_loop()
+            store = await loop.run_in_executor(thread, Store, path, clock(), delay)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(store, thread, delay, clock)
+
+    async def _ask(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: method(*args, **kwargs))
+
+    @property
+    def salt(self) -> int:
+        return self._store.salt
+
+    async def add(self, requests: Sequence[Request]) -> int:
+        return await self._ask(self._store.add, requests)
+
+    async def take(
+        self,
+        now: float,
+        hosts: int,
+        urls_per_host: int,
+        *,
+        held: Sequence[Held] = (),
+        wanted: Sequence[str] = (),
+    ) -> Taken:
+        return await self._ask(self._store.take, now, hosts, urls_per_host, held, wanted)
+
+    async def settle(self, now: float, settlement: Settlement) -> Settled:
+        return await self._ask(self._store.settle, settlement)
+
+    async def counts(self) -> Counts:
+        return await self._ask(self._store.counts)
+
+    async def know(self, key: bytes) -> Knowledge | None:
+        return await self._ask(self._store.know, key)
+
+    async def files(self) -> Sequence[FileMark]:
+        return await self._ask(self._store.files)
+
+    async def recount(self) -> Counts:
+        return await self._ask(self._store.recount)
+
+    async def run(self) -> Run | None:
+        return await self._ask(self._store.run)
+
+    async def begin_run(
+        self, run_id: str, now: float, extra: Mapping[str, Any] | None = None, *, abandon: bool = False
+    ) -> None:
+        await self._ask(self._store.begin_run, run_id, now, extra or {}, abandon)
+
+    async def note_run(self, extra: Mapping[str, Any]) -> None:
+        await self._ask(self._store.note_run, extra, finished=False)
+
+    async def finish_run(self, extra: Mapping[str, Any] | None = None) -> None:
+        await self._ask(self._store.note_run, extra, finished=True)
+
+    async def close(self) -> None:
+        """Give back every lease still held, each host due no earlier than one delay from now, and close."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._ask(self._store.close, self._clock() + self._delay)
+        finally:
+            self._thread.shutdown(wait=False)

@@ -1,0 +1,42 @@
+"""The one door where SQLite's errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from crawler.model.errors import StorageError
+
+#: What went wrong and what to do about it. Errors not named here are bugs and stay what they are.
+_ADVICE: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
+    (apsw.FullError, "the disk is full; free some space and run again"),
+    (apsw.ReadOnlyError, "it cannot be written; make the file and its folder writable and run again"),
+    (apsw.PermissionsError, "access is denied; give yourself read and write access to it and run again"),
+    (apsw.CantOpenError, "it cannot be opened; check that the folder exists and may be read and written"),
+    (apsw.NotADBError, "it is not a crawler state; name another file or move this one away"),
+    (apsw.CorruptError, "it is damaged; restore it, or move it away to start the job anew"),
+    (apsw.IOError, "reading or writing it failed; check the disk (network file systems do not work)"),
+    (apsw.BusyError, "another program holds it; wait for that to end"),
+    (apsw.LockedError, "another program holds it; wait for that to end"),
+    (apsw.ProtocolError, "locking it failed; put the state on a local disk (`[frontier] url`)"),
+    (apsw.NoLFSError, "it has outgrown its file system; put the state on another (`[frontier] url`)"),
+    (apsw.TooBigError, "a value is larger than it can hold"),
+)
+
+
+@contextmanager
+def trouble(path: Path) -> Iterator[None]:
+    """Turn what the store cannot help into :class:`StorageError`, naming ``path`` and what to do."""
+    try:
+        yield
+    except apsw.Error as error:
+        for kind, advice in _ADVICE:
+            if isinstance(error, kind):
+                raise StorageError(f"{path}: {advice}. Nothing committed is lost ({error})") from error
+        raise
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}; nothing committed is lost") from error
