@@ -265,7 +265,6 @@ class Store:
         self._write(LOWER_URLS, [[r.id, r.depth, r.priority, r.is_seed, r.late] for r in changed.values()])
         self._write(
             REROUTE_URLS,
-            RETURN_HOSTS,
             [[r.id, *self._route_values(r.route, batch)] for r in changed.values() if r.route],
         )
         for row in changed.values():
