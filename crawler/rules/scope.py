@@ -163,7 +163,7 @@ class _Patterns:
 def _compiled(key: str, text: str) -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.never_capture = True
+    options.never_capture = True  # the answer is yes or no
     try:
         return re2.compile(text, options)
     except (re2.error, UnicodeError) as error:

@@ -33,12 +33,15 @@ LINE_CUT: Final = 2083
 
 
 class Url(NamedTuple):
-    """A canonical URL. ``host`` is in lower case (IPv6 in brackets), ``origin`` is
-    ``scheme://host[:port]``."""
+    """A canonical URL. ``host`` is its host name in lower case, IPv6 in brackets."""
 
     href: str
     host: str
-    origin: str
+
+    @property
+    def origin(self) -> str:
+        """``scheme://host[:port]``."""
+        return origin_of(self.href)
 
 
 class UrlRefused(ValueError):  # noqa: N818 - it is a verdict, as its reason is
@@ -61,8 +64,8 @@ def canonical(text: str, base: str | None = None, *, max_length: int | None = No
 
     Raises :class:`UrlRefused`: ``url_invalid`` where the WHATWG parser fails, ``url_scheme`` for all but http
     and https, ``blocked_port`` for the Fetch standard's bad ports, and ``url_too_long`` where the canonical
-    form has more than ``max_length`` characters. O(len(text) + len(base)), about a microsecond for a usual
-    link.
+    form has more than ``max_length`` characters. O(len(text) + len(base)), 1.5 to 2 microseconds for a usual
+    link, half of it can_ada's.
     """
     try:
         url = parse(text) if base is None else _parsed_base(base) + text
@@ -72,7 +75,11 @@ def canonical(text: str, base: str | None = None, *, max_length: int | None = No
         # can_ada takes no lone surrogates. The standard's input is a USVString: each is read as U+FFFD.
         return canonical(_scalar(text), base and _scalar(base), max_length=max_length)
     href: str = url.href
-    if not href.startswith(("http://", "https://")):
+    if href[:8] == "https://":
+        start = 8
+    elif href[:7] == "http://":
+        start = 7
+    else:
         raise UrlRefused(Reason.URL_SCHEME, f"scheme {url.protocol[:-1][:40]}, not http or https")
     if "@" in href and url.has_credentials():
         url.username = ""
@@ -85,8 +92,7 @@ def canonical(text: str, base: str | None = None, *, max_length: int | None = No
     if "^" in href:
         path, mark, query = href.partition("?")
         href = path.replace("^", "%5E") + mark + query
-    origin = href[: href.index("/", 8)]
-    host = origin[8:] if href[4] == "s" else origin[7:]
+    host = href[start : href.index("/", start)]
     if ":" in host:
         host = url.hostname
         if url.port in BAD_PORTS:
@@ -94,7 +100,7 @@ def canonical(text: str, base: str | None = None, *, max_length: int | None = No
     if max_length is not None and len(href) > max_length:
         raise UrlRefused(Reason.URL_TOO_LONG, f"{len(href)} characters, at most {max_length}")
     # As Url(...), 0.15 microseconds cheaper: this line runs for every link of every page.
-    return tuple.__new__(Url, (href, host, origin))
+    return tuple.__new__(Url, (href, host))
 
 
 def _scalar(text: str) -> str:

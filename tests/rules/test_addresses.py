@@ -126,6 +126,15 @@ def test_a_wrapping_that_is_opened_is_as_good_as_what_it_carries(address: IPv4Ad
             assert (opened.refusal(str(carrier)) is None) is (rules.refusal(str(address)) is None)
 
 
+@given(v4)
+def test_teredo_carries_its_server_and_its_client(address: IPv4Address) -> None:
+    opened = AddressRules(["2001::/32"])
+    # The other one of the two is 8.8.8.8 in each; a client's bits are flipped (RFC 4380, 4).
+    as_server = IPv6Address(int(IPv6Address("2001::f7f7:f7f7")) | int(address) << 64)
+    for carrier in (as_server, carriers(address)[7]):
+        assert (opened.refusal(str(carrier)) is None) is (rules.refusal(str(address)) is None)
+
+
 @given(st.one_of(v4, v6))
 def test_never_wider_than_what_python_calls_global(address: IPv4Address | IPv6Address) -> None:
     if not address.is_global or address.is_multicast or address.is_reserved or address.is_link_local:
