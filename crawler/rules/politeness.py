@@ -222,8 +222,8 @@ def robots_entry(
       2.3.1.2 and 2.3.1.3), for ``keep``. 401 and 403 too: they are 4xx.
     - 429, 5xx, other statuses, time-outs and broken replies: ``robots_unreachable``, nothing may be asked
       (RFC 9309, 2.3.1.4), for an hour; 429 and 5xx for as long as Retry-After says, but at least a minute
-      and, when the entry before said the same, twice as long as that one: a server cannot keep us asking for
-      ever.
+      and, when the entry before said the same within half an hour, twice as long as that one: a server cannot
+      keep us asking for ever.
     - a failure below HTTP: that reason, for ten minutes.
     """
     if reason in (Reason.REDIRECT_TOO_MANY, Reason.REDIRECT_INVALID):
@@ -248,7 +248,8 @@ def robots_entry(
     wait = _ROBOTS_UNREACHABLE_KEEP
     if retry_after is not None and retry_after > 0 and (status == 429 or 500 <= status < 600):
         wait = min(max(retry_after, _ROBOTS_RETRY_LEAST), DAY)
-        if before is not None and before.reason is Reason.ROBOTS_UNREACHABLE:
+        said_before = before is not None and before.reason is Reason.ROBOTS_UNREACHABLE
+        if before is not None and said_before and now < before.expires + _FORGIVEN_AFTER:
             wait = min(max(wait, 2 * (before.expires - before.fetched_at)), DAY)
     why = f"robots.txt: status {status}"
     return RobotsEntry(origin, now, now + wait, status, reason=Reason.ROBOTS_UNREACHABLE, detail=why)

@@ -338,6 +338,14 @@ def test_a_server_cannot_keep_us_asking_for_its_robots_txt() -> None:
     assert asked == 5  # 60, 120, 240, 480, 960 s
 
 
+def test_what_a_robots_txt_said_yesterday_lengthens_no_wait() -> None:
+    before = entry(status=503)
+    for now, wait in ((before.expires + 1799, 7200), (before.expires + 1800, 60)):
+        assert entry(now=now, status=503, retry_after=1.0, before=before).expires == now + wait
+    had = entry(status=200)
+    assert entry(status=503, retry_after=1.0, before=had).expires == NOW + 60
+
+
 def test_a_robots_txt_that_was_had_closes_nothing() -> None:
     assert robots_closing(entry(status=200), NOW, SETTINGS) is None
 
