@@ -172,6 +172,7 @@ class Crawler:
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._counts = Counts()
+        self._counted = Wire()
 
     async def run(self) -> Ended:
         """Crawl until nothing is left, a limit is reached or :meth:`stop` is called.
@@ -200,8 +201,10 @@ class Crawler:
             await self._drain(settler)
             await _cancel(*workers)
             self._give_back_queue()
-            await _cancel(settler)
+            self._settler.finish()
+            await settler
             await self._settler.take_in()
+            self._count_wire()
             await self._settler.commit(last=True)
         finally:
             await _cancel(stop, *tasks)
@@ -332,14 +335,22 @@ class Crawler:
             self._limiter.look(
                 busy=self._bench.in_flight,
                 workers=self._workers,
-                hosts=len(self._bench),
-                due=self._bench.next_at() is not None,
+                next_at=self._bench.next_at(),
+                now=self._clock(),
                 disk=self._results.full or (self._settler.busy and self._idle_but_unsettled()),
                 seeded=self._seeded,
             )
+            self._count_wire()
             ticks += 1
             if ticks % 4 == 0:
                 self._counts = await self._frontier.counts()
+
+    def _count_wire(self) -> None:
+        """What the session did since the last look joins the counters that the frontier keeps over all starts."""
+        before, wire = self._counted, self._wire()
+        self._counted = wire
+        self.meter.count("wire_bytes", wire.wire_bytes - before.wire_bytes)
+        self.meter.count("requests", wire.requests - before.requests)
 
     def _idle_but_unsettled(self) -> bool:
         return self._bench.in_flight == 0 and bool(self._settler.unsettled)

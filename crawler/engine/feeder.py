@@ -15,11 +15,12 @@ from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
 from crawler.engine.results import ResultQueue
 from crawler.engine.workbench import AuxRequest, Job, OriginRobots, Visit, Workbench
-from crawler.model.reasons import BELOW_HTTP, Reason, outcome_of
+from crawler.model.reasons import Outcome, Reason, outcome_of
 from crawler.model.request import Kind, Request
 from crawler.model.response import Attempted
 from crawler.model.results import Failure, Result, Skipped
 from crawler.model.settings import Limits, Politeness, Robots
+from crawler.rules.politeness import robots_closing
 from crawler.rules.url import origin_of
 
 #: After so many requests ended without a question the loop gets a turn.
@@ -154,9 +155,8 @@ class Feeder:
             )
             return AuxRequest(robots, visit.host, origin)
         if entry.reason is not None:
-            if entry.expires - now <= self._politeness.patience and entry.reason not in BELOW_HTTP:
-                return Held(entry.expires)
-            return _unasked(request, entry.reason, entry.detail, now)
+            verdict = robots_closing(entry, now, self._politeness)
+            return Held(entry.expires) if verdict is None else _unasked(request, *verdict, now)
         if known.rules is None or known.rules.allows(self._token, request.url):
             return None
         return Skipped(request, Reason.ROBOTS_DISALLOWED, known.rules.rule(self._token, request.url), now)
@@ -180,6 +180,6 @@ _LOW = 64
 
 
 def _unasked(request: Request, reason: Reason, detail: str | None, now: float) -> Result:
-    if outcome_of(reason).value == "skipped":
+    if outcome_of(reason) is Outcome.SKIPPED:
         return Skipped(request, reason, detail, now)
     return Failure(request, reason, detail, Attempted(now), asked=False)

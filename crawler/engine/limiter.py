@@ -20,18 +20,21 @@ class Limiter:
         self._wall = time.monotonic()
         self.now = "seeds"
 
-    def look(self, *, busy: int, workers: int, hosts: int, due: bool, disk: bool, seeded: bool) -> None:
-        """``busy``: requests in flight; ``hosts`` in hand; ``due``: some are on the heap; ``disk``: workers wait for it."""
+    def look(
+        self, *, busy: int, workers: int, next_at: float | None, now: float, disk: bool, seeded: bool
+    ) -> None:
+        """``busy``: requests in flight; ``next_at``: when the first host on the heap is due; ``disk``: it is waited for."""
         cpu, wall = time.process_time(), time.monotonic()
         share = (cpu - self._cpu) / max(wall - self._wall, 1e-6)
         self._cpu, self._wall = cpu, wall
         if disk:
             self.now = "disk"
-        elif share >= _BUSY:
+        elif share >= _BUSY or (next_at is not None and next_at <= now and busy < workers):
+            # Hosts are due, workers are free, and nobody has come to bring them together.
             self.now = "cpu"
         elif busy >= workers:
             self.now = "network"
-        elif due:
+        elif next_at is not None:
             # Workers are free and hosts are waiting out their delay.
             self.now = "politeness"
         elif busy:

@@ -68,6 +68,7 @@ class Settler:
         self._ended: dict[str, set[bytes]] = defaultdict(set)
         self._timer: asyncio.TimerHandle | None = None
         self._hurried = False
+        self._finishing = False
         self.busy = False
         self.commits = 0
 
@@ -82,10 +83,16 @@ class Settler:
             self._hurried = True
             self._results.wake.set()
 
+    def finish(self) -> None:
+        """Let :meth:`run` return when its commit is through: one cut off in the middle would have written records that
+        no settlement speaks for."""
+        self._finishing = True
+        self._results.wake.set()
+
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until :meth:`finish`."""
         wake = self._results.wake
-        while True:
+        while not self._finishing:
             await wake.wait()
             wake.clear()
             await self.take_in()
