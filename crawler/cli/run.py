@@ -47,21 +47,15 @@ def crawl_and_tell(
             seen = Heartbeat(settings.log.every)
 
         def tell(info: RunInfo) -> None:
-            log.info("start", extra={"job": info.job, "run_id": info.run_id})
+            log.info("start", extra={"job": info.job, "run_id": info.run_id, "resumed": info.resumed})
             seen.start(info.snapshot, escape(info.job))
 
         try:
             ending = run_job(arguments, settings, fresh=fresh, stdin=sys.stdin.buffer, on_start=tell)
         finally:
             seen.close()
-        log.info(
-            "end",
-            extra={
-                "outcome": ending.outcome,
-                "code": ending.code,
-                "counts": ending.manifest.get("counts", {}),
-            },
-        )
+        counts = ending.manifest.get("counts", {})
+        log.info("end", extra={"outcome": ending.outcome, "code": ending.code, **counts})
     if settings.log.level != "error":
         sys.stderr.write("\n" + summary(ending.manifest, ending.code, ending.places))
     return ending.code

@@ -91,13 +91,13 @@ def _pages(manifest: Mapping[str, Any]) -> str:
         for name in ("not_modified", "redirected", "failed", "skipped")
         if outcomes.get(name)
     ]
-    statuses = manifest.get("statuses", {})
+    statuses = sorted(manifest.get("statuses", {}).items())
     odd = [
-        f"{count_text(n)} x {escape(str(status))}"
-        for status, n in sorted(statuses.items())
-        if str(status)[:1] in "45" and n
+        f"{escape(status)}: {count_text(number)}"
+        for status, number in statuses
+        if status[:1] in "45" and number
     ]
-    return ", ".join(parts) + (f" (of these {', '.join(odd)})" if odd else "")
+    return ", ".join(parts) + (f" ({', '.join(odd)})" if odd else "")
 
 
 def _reasons(reasons: Mapping[str, Any]) -> list[str]:
@@ -176,16 +176,10 @@ def _cut(manifest: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _robots(seen: Mapping[str, Any]) -> str:
-    parts = []
-    for name, number in sorted(seen.items(), key=lambda item: -_number(item[1])):
-        if _number(number):
-            parts.append(f"{count_text(_number(number))} {escape(str(name)).replace('_', ' ')}")
-    return ", ".join(parts)
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+def _robots(seen: Mapping[str, int]) -> str:
+    """``aux.robots`` of run.json: how many by status class or reason."""
+    ordered = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{escape(name)}: {count_text(number)}" for name, number in ordered if number)
 
 
 def _seeds(manifest: Mapping[str, Any]) -> str:

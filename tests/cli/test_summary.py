@@ -36,7 +36,7 @@ MANIFEST = {
         "dns_lookups": 80,
         "peak_open_sockets": 64,
     },
-    "aux": {"robots": {"fetched": 70, "dns_nxdomain": 10}},
+    "aux": {"robots": {"2xx": 70, "dns_nxdomain": 10}},
     "cut": {"out_of_scope": 8000, "depth": 500, "nofollow": 0},
     "limited_by": {"network": 80, "politeness": 20, "idle": 0},
     "warnings": ["workers: 256 wanted, 64 started"],
@@ -58,7 +58,7 @@ def test_it_says_what_came_of_it():
     said = flat(made())
     for words in (
         "demo: finished",
-        "30,000 fetched, 1,200 redirected, 1,567 failed, 3,000 skipped (of these 990 x 4xx, 10 x 5xx)",
+        "30,000 fetched, 1,200 redirected, 1,567 failed, 3,000 skipped (4xx: 990, 5xx: 10)",
         "2,900 robots_disallowed https://example.org/private/xxx",
         "67 timeout_headers https://slow.example/",
         "5.0 GiB in 1 min 00 s, 516 pages/s",
@@ -66,6 +66,7 @@ def test_it_says_what_came_of_it():
         "network 80 %, politeness 20 %",
         "8,000 out of scope, 500 beyond depth 3",
         "1,200, and 34,567 URLs found from them; 3 seeds without a scheme, read as https://",
+        "robots.txt 2xx: 70, dns_nxdomain: 10",
         "workers: 256 wanted, 64 started",
         "output/demo/latest/pages-*.ndjson",
     ):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from crawler.cli.demo.server import DemoServer
+from crawler.cli.demo.server import USUAL_PORT, DemoServer
 from crawler.cli.flags import option, settings_from, takes_settings
 from crawler.cli.run import crawl_and_tell
 from crawler.model.errors import UsageError
@@ -17,7 +18,7 @@ from crawler.model.settings import Settings
 PRESET: Final = {
     "crawl.job": "demo",
     "http.allow_networks": ["127.0.0.0/8"],
-    "politeness.delay": "0.05",
+    "politeness.delay": "0.03",
     "politeness.retry_base": "0.2",
     "scope.depth": "6",
     "log.every": "5s",
@@ -32,8 +33,11 @@ def demo(**typed: Any) -> int:
     with DemoServer(port) as server:
         if only_serve:
             print(f"{server.here}/  (Ctrl-C ends it)", flush=True)
-            threading.Event().wait()
-        code = crawl_and_tell(server.seeds, settings, fresh=True)
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+            return 0
+        # On another port the URLs of an unfinished demo lead nowhere.
+        code = crawl_and_tell(server.seeds, settings, fresh=server.port != USUAL_PORT)
     if code == 0 and settings.output.path != "-" and settings.log.level != "error":
         print(_look(settings), file=sys.stderr)
     return code
@@ -49,18 +53,13 @@ def _port(text: str | None) -> int | None:
 
 def _look(settings: Settings) -> str:
     """Two commands to paste, to look at what came out."""
-    files = Path(settings.output.path) / (settings.crawl.job or "demo") / "latest" / "pages-*.ndjson"
-    if settings.output.compress == "zstd":
-        read, files = "zstdcat", Path(f"{files}.zst")
-    elif settings.output.compress == "gzip":
-        read, files = "zcat", Path(f"{files}.gz")
-    else:
-        read = "cat"
-    return (
-        "\nLook at the result:\n\n"
-        f"""  {read} {files} | jq -r '[.outcome, .status // .reason, .url, .title] | @tsv'\n"""
-        f"""  duckdb -c "SELECT outcome, reason, count(*) FROM '{files}' GROUP BY ALL ORDER BY 3 DESC"\n"""
-    )
+    folder = Path(settings.output.path) / (settings.crawl.job or "demo") / "latest"
+    ending = {"zstd": "ndjson.zst", "gzip": "ndjson.gz"}.get(settings.output.compress, "ndjson")
+    unpack = {"zstd": "zstdcat", "gzip": "zcat"}.get(settings.output.compress)
+    files, query = f"{folder}/pages-*.{ending}", "'[.outcome, .status, .url] | @tsv'"
+    jq = f"{unpack} {files} | jq -r {query}" if unpack else f"jq -r {query} {files}"
+    count = f"SELECT outcome, reason, count(*) FROM '{folder}/*.{ending}' GROUP BY ALL"
+    return f'\nLook at the result:\n\n  {jq}\n  duckdb -c "{count}"\n'
 
 
 takes_settings(
