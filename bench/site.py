@@ -27,7 +27,8 @@ DOCUMENTS = {
 }
 START_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Documentation</title></head>
-<body><h1>Documentation</h1><p><a href="/python/index.html">Python</a>, <a href="/postgresql/index.html">PostgreSQL</a></p></body></html>
+<body><h1>Documentation</h1>
+<p><a href="/python/index.html">Python</a>, <a href="/postgresql/index.html">PostgreSQL</a></p></body></html>
 """
 MIME_TYPES = Path("/etc/nginx/mime.types")
 ACCESS_FORMAT = r"$connection\t$msec\t$request_time\t$host\t$request_uri\t$status\t$bytes_sent"
