@@ -234,7 +234,7 @@ class Store:
     def _admit_some(
         self, requests: Sequence[Request], batch: _Batch, ledger: _Ledger, grown: set[str]
     ) -> None:
-        self._look_up_hosts({request.host for request in requests}, batch, ledger)
+        self._look_up_hosts(dict.fromkeys(request.host for request in requests), batch, ledger)
         self._look_up_urls([request.key for request in requests], batch)
         new: list[tuple[Request, _Row]] = []
         changed: dict[int, _Row] = {}
@@ -437,8 +437,9 @@ class Store:
             batch = _Batch()
             ended = [done.request for done in settlement.done]
             ended += [again.request for again in settlement.again]
-            self._look_up_hosts(dict.fromkeys(request.host for request in ended), batch, ledger)
             self._look_up_urls((request.key for request in ended), batch)
+            known = dict.fromkeys(request.host for request in ended if request.key in batch.urls)
+            self._look_up_hosts(known, batch, ledger)
             self._end(settlement, batch, ledger)
             self._defer(settlement, batch)
             before = ledger.next_url
