@@ -23,7 +23,7 @@ class Limiter:
     def look(
         self, *, busy: int, workers: int, next_at: float | None, now: float, disk: bool, seeded: bool
     ) -> None:
-        """``busy``: requests in flight; ``next_at``: when the first host on the heap is due; ``disk``: it is waited for."""
+        """``busy``: requests in flight; ``next_at``: when the first host on the heap is due."""
         cpu, wall = time.process_time(), time.monotonic()
         share = (cpu - self._cpu) / max(wall - self._wall, 1e-6)
         self._cpu, self._wall = cpu, wall

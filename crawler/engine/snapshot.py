@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """``limited_by`` is what holds the crawl right now: ``network``, ``politeness``, ``cpu``, ``disk``, ``seeds`` or ``idle``.
+    """``limited_by`` is what holds the crawl now: ``network``, ``politeness``, ``cpu``, ``disk``, ``seeds``, ``idle``.
 
     ``elapsed`` is seconds since this start; ``done`` counts final URLs of this start, ``pending`` those of the run.
     """

@@ -17,7 +17,7 @@ FEWEST: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """``connections`` may be open at once, idle ones included; ``workers`` of them in use. ``note`` says what was cut."""
+    """``connections`` may be open at once, idle ones included, ``workers`` of them in use; ``note``: what was cut."""
 
     connections: int
     workers: int

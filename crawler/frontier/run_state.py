@@ -11,7 +11,7 @@ from crawler.model.protocols import Frontier
 
 #: Politeness memory and robots.txt not renewed for so long (seconds) are dropped when a run begins.
 FORGET_AFTER: Final = 30 * 86_400.0
-#: The tally's name for done URLs that were met again at a smaller depth (rules.md 22): each counts once.
+#: The tally's name for done URLs that were met again at a smaller depth: each counts once.
 DEPTH_LATE: Final = "depth_late"
 
 

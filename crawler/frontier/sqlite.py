@@ -39,7 +39,7 @@ class SqliteFrontier:
     async def open(cls, path: Path, delay: float, clock: Callable[[], float] = time.time) -> SqliteFrontier:
         """Open or create ``path``.
 
-        Leases found in it belong to the dead (rules.md 19): their hosts are free, each due no earlier than
+        Leases found in it belong to the dead: their hosts are free, each due no earlier than
         ``delay`` seconds from now. ``clock`` gives Unix seconds. Raises
         :class:`~crawler.model.errors.StorageError` where the file is damaged, not ours, made by a newer
         program, or cannot be written.

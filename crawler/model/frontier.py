@@ -150,7 +150,7 @@ class Settlement:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The frontier's answer. ``lost`` (hosts) or ``moved`` (file names whose stored position differs) non-empty:
-    nothing was written. Else ``new`` counts the found URLs that were unknown, ``grown`` names the hosts that got some."""
+    nothing was written. Else ``new`` counts the found URLs that were unknown, ``grown`` names their hosts."""
 
     new: int = 0
     grown: AbstractSet[str] = frozenset()

@@ -53,7 +53,7 @@ class NotModified:
 
 @dataclass(slots=True)
 class Redirect:
-    """An answer that points elsewhere. ``found`` holds the target where it is followed, else ``reason`` says why not."""
+    """An answer that points elsewhere. ``found`` holds the target, or ``reason`` says why it isn't followed."""
 
     request: Request
     response: Response

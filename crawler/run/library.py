@@ -18,7 +18,6 @@ from crawler.run.assembly import Plan, longest_delay
 from crawler.run.layout import run_id_at
 from crawler.run.seeds import SeedLine
 
-
 #: Records that wait for a slow reader, at most.
 MOST_WAITING = 1_000
 

@@ -49,7 +49,7 @@ def is_url(argument: str) -> bool:
 
 
 def job_name(arguments: Sequence[str], named: str | None) -> str:
-    """The job: ``--job`` or ``[crawl] job``, else the stem of the first seeds file, the host of the first URL, or ``stdin``.
+    """The job: as named, else the stem of the first seeds file, the host of the first URL, or ``stdin``.
 
     Raises :class:`UsageError` for a name that cannot be a folder.
     """
