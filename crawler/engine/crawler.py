@@ -31,6 +31,7 @@ from crawler.fetch.session import Wire
 from crawler.frontier.known import Known
 from crawler.model.frontier import Counts
 from crawler.model.protocols import Fetcher, Frontier, NextVisit, OnResult, ScopeRule, Sink
+from crawler.model.reasons import Outcome
 from crawler.model.request import Request
 from crawler.model.results import Result
 from crawler.model.settings import Settings
@@ -224,9 +225,8 @@ class Crawler:
             self._stop.set()
 
     def snapshot(self) -> Snapshot:
-        """Where the crawl stands. O(1)."""
+        """Where the crawl stands. O(1); may be called from another thread."""
         meter, wire, bench = self.meter, self._wire(), self._bench
-        skipped = sum(n for outcome, n in meter.outcomes.items() if outcome.value == "skipped")
         active = bench.in_flight
         return Snapshot(
             elapsed=time.monotonic() - self._began,
@@ -234,7 +234,7 @@ class Crawler:
             pending=self._counts.pending,
             fetched=meter.answered,
             failed=meter.failed,
-            skipped=skipped,
+            skipped=meter.outcomes[Outcome.SKIPPED],
             hosts_active=min(active, len(bench)),
             hosts_waiting=max(0, len(bench) - active),
             in_flight=active,
