@@ -27,6 +27,9 @@ _ADVICE: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.TooBigError, "a value is larger than it can hold"),
 )
 
+#: Here what was committed may well be lost.
+_LOSSES: Final = (apsw.CorruptError, apsw.NotADBError)
+
 
 @contextmanager
 def trouble(path: Path) -> Iterator[None]:
@@ -36,7 +39,8 @@ def trouble(path: Path) -> Iterator[None]:
     except apsw.Error as error:
         for kind, advice in _ADVICE:
             if isinstance(error, kind):
-                raise StorageError(f"{path}: {advice}. Nothing committed is lost ({error})") from error
+                kept = "" if kind in _LOSSES else "; nothing committed is lost"
+                raise StorageError(f"{path}: {advice}{kept} ({error})") from error
         raise
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}; nothing committed is lost") from error

@@ -223,9 +223,15 @@ async def test_a_damaged_page_is_named_when_it_is_met(sqlite: SqliteMaker) -> No
     whole = bytearray(sqlite.path.read_bytes())
     whole[8 * 4096 :] = b"\xff" * (len(whole) - 8 * 4096)
     sqlite.path.write_bytes(whole)
-    frontier = await sqlite.open()
-    with pytest.raises(StorageError, match=r"state\.db: it is damaged"):
-        await frontier.recount()
+
+    async def read_everything() -> None:
+        await (await sqlite.open()).recount()
+
+    with pytest.raises(
+        StorageError, match=r"state\.db: it is damaged; restore it, or move it away"
+    ) as caught:
+        await read_everything()
+    assert "nothing committed is lost" not in str(caught.value)
 
 
 async def test_an_empty_file_is_a_new_state(sqlite: SqliteMaker) -> None:
@@ -260,7 +266,9 @@ async def test_a_full_disk_loses_nothing_and_passes(sqlite: SqliteMaker) -> None
     mark = FileMark("part", 0, 10, 1)
     db = frontier._store._db
     db.pragma("max_page_count", 20)
-    with pytest.raises(StorageError, match=r"state\.db: the disk is full; free some space"):
+    with pytest.raises(
+        StorageError, match=r"state\.db: the disk is full; free some space.*nothing committed is lost"
+    ):
         await frontier.settle(NOW, finish(lease, found=many, files=[mark]))
     assert await frontier.counts() == await frontier.recount() == before
     assert await frontier.files() == []
