@@ -23,7 +23,17 @@ def open_site(site):
 
 def test_bom_crlf_comments_blanks_and_duplicates(open_site, crawl):
     url = open_site.url
-    text = f"\ufeff{url('/bom')}\r\n# a comment\r\n\r\n   \r\n  {url('/spaces')}  \r\n{url('/bom')}\r\n{url('/bom#f')}\r\n{url('/last')}"
+    lines = [
+        "\ufeff" + url("/bom"),
+        "# a comment",
+        "",
+        "   ",
+        f"  {url('/spaces')}  ",
+        url("/bom"),
+        url("/bom#f"),
+        url("/last"),
+    ]
+    text = "\r\n".join(lines)
     ended = crawl(text.encode(), depth=0)
     assert ended.code == 0, ended
     assert {url: record["outcome"] for url, record in ended.by_url.items()} == dict.fromkeys(
@@ -75,14 +85,16 @@ def test_a_line_of_ten_megabytes_is_one_bad_line(open_site, crawl):
 
 
 def test_bytes_that_are_no_text_are_bad_lines(open_site, crawl):
-    ended = crawl(b"\xff\xfe\x00\x80\n" + open_site.url("/good").encode() + b"\n\x00\x01\x02\n", depth=0)
+    ended = crawl(b"caf\xe9 \xc3\x28\n" + open_site.url("/good").encode() + b"\nhttp://[\xe9\n", depth=0)
+    assert ended.code == 0, ended
     assert ended.by_url[open_site.url("/good")]["outcome"] == "fetched"
-    assert ended.code in (0, 2), ended
+    assert len(ended.records) == 3
 
 
 def test_a_line_without_scheme_gets_https(crawl, dns):
-    ended = crawl(["plain.test:1/page"], nameserver=dns.address, depth=0)
-    assert [record["url"] for record in ended.records] == ["https://plain.test:1/page"]
+    dns.nxdomain("plain.test")
+    ended = crawl(["plain.test/page"], nameserver=dns.address, depth=0)
+    assert [record["url"] for record in ended.records] == ["https://plain.test/page"]
 
 
 def test_credentials_in_a_seed_are_dropped(open_site, crawl):

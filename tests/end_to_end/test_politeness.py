@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 
@@ -104,7 +105,7 @@ def test_per_host_allows_so_many_at_once_and_spaces_their_starts(site, crawl):
     ended = crawl([site.url(f"/{number}") for number in range(12)], per_host=4, delay=0.05, depth=0)
     assert len(ended.by_url) == 12
     pages = [asked for asked in site.log if asked.path != "/robots.txt"]
-    starts = [later.at - earlier.at for earlier, later in zip(pages, pages[1:], strict=False)]
+    starts = [later.at - earlier.at for earlier, later in itertools.pairwise(pages)]
     assert min(starts) >= 0.05 - 0.01, "start to start; the server's stamp of a start may be late"
     assert 2 <= site.max_in_flight() <= 4
 
