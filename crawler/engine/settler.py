@@ -18,6 +18,8 @@ from crawler.engine.workbench import Visit, Workbench
 from crawler.model.errors import StorageError
 from crawler.model.frontier import Again, Done, HostReturn, Settlement
 from crawler.model.protocols import Frontier, NextVisit, OnResult, Record, Sink
+from crawler.model.reasons import Reason
+from crawler.model.response import Attempted
 from crawler.model.results import Failure, NotModified, Page, Redirect, Result, Skipped
 from crawler.model.settings import FrontierSettings, Output
 from crawler.sink.record import outcome_and_reason, record_of
@@ -168,7 +170,10 @@ class Settler:
         settlement.leases[visit.host] = visit.token
         self._ended[visit.host].add(request.key)
         again = self._next_visit(result, self._clock())
-        if again is not None:
+        if again is not None and visit.state.closed is not None:
+            # What is said of the host is said of this URL: it isn't waited for.
+            result = _closed(result, visit.state.closed, visit.state.detail, self._clock())
+        elif again is not None:
             settlement.again.append(Again(request, again, request.attempt + 1))
             self._meter.count("retries")
             self._on_unanswered()
@@ -228,6 +233,26 @@ def _says_something(settlement: Settlement) -> bool:
         or settlement.robots
         or settlement.files
     )
+
+
+def _closed(result: Result, reason: Reason, detail: str | None, now: float) -> Skipped:
+    """A result that was to be tried again, on a host that is not asked any more."""
+    match result:
+        case Failure(attempted=attempted):
+            pass
+        case Page(response=response) | Redirect(response=response) | NotModified(response=response):
+            attempted = Attempted(
+                started_at=response.started_at,
+                duration=response.duration,
+                ip=response.ip,
+                http_version=response.http_version,
+                status=response.status,
+                headers=response.headers,
+                wire_bytes=response.wire_bytes,
+            )
+        case Skipped():
+            return result
+    return Skipped(result.request, reason, detail, now, attempted, result.wait)
 
 
 def _was_asked(result: Result) -> bool:
