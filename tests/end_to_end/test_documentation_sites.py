@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections import Counter
 
 import pytest
@@ -67,8 +68,6 @@ def test_interrupted_and_resumed_it_is_the_same_set(documentation, walked, crawl
     strict = ("-X", "dev", "-W", "error")
     running = crawl.start(documentation.seeds, **UNLIMITED, python=strict)
     before = len(documentation.accesses())
-    import time
-
     deadline = time.monotonic() + 120
     while len(documentation.accesses()) - before < len(walked) // 3:
         assert time.monotonic() < deadline

@@ -292,7 +292,7 @@ def test_a_body_that_stops_coming_times_out(site, crawl):
 def test_the_program_ends_well_and_nothing_else_has_a_record(site, crawl):
     assert crawl.code == 0, crawl
     mine = {url for url, record in crawl.by_url.items() if record["host"] == "127.0.0.1"}
-    known = {site.url(path) for path in [*EXPECTED, "/hang-body", "/no-type"]}
+    known = {site.url(path) for path in [*EXPECTED, "/hang-body", "/no-type", "/from-gone", "/from-base"]}
     assert {url for url in mine - known if len(url) < 2000} == set()
 
 

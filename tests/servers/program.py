@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -85,14 +85,38 @@ class Running:
     def __init__(self, process: subprocess.Popen[bytes], job_folder: Path, stdin: bytes | None) -> None:
         self._process = process
         self._job_folder = job_folder
-        self._stdin = stdin
-        self._said: tuple[bytes, bytes] = (b"", b"")
+        self._stdout, self._stderr = bytearray(), bytearray()
+        self._news = threading.Condition()
         # The pipes are drained from the start, or a chatty program would stop at 64 KiB.
-        self._drain = threading.Thread(target=self._communicate, daemon=True)
-        self._drain.start()
+        self._threads = [
+            threading.Thread(target=self._read, args=(process.stdout, self._stdout), daemon=True),
+            threading.Thread(target=self._read, args=(process.stderr, self._stderr), daemon=True),
+        ]
+        if stdin is not None:
+            self._threads.append(threading.Thread(target=self._write, args=(stdin,), daemon=True))
+        for thread in self._threads:
+            thread.start()
 
-    def _communicate(self) -> None:
-        self._said = self._process.communicate(self._stdin)
+    def _read(self, pipe: IO[bytes], into: bytearray) -> None:
+        with pipe:
+            while data := pipe.read1(65536):  # type: ignore[attr-defined]
+                with self._news:
+                    into += data
+                    self._news.notify_all()
+
+    def _write(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin as pipe:
+                pipe.write(data)
+        except BrokenPipeError:
+            pass  # it ended without reading all of it: its exit code says why
+
+    def wait_to_hear(self, word: str, timeout: float = SECONDS) -> None:
+        """Until standard error has ``word``. Fails after ``timeout`` seconds."""
+        with self._news:
+            heard = self._news.wait_for(lambda: word.encode() in self._stderr, timeout)
+        assert heard, f"never said {word!r}: {self._stderr.decode('utf-8', 'replace')[-4000:]}"
 
     @property
     def pid(self) -> int:
@@ -117,17 +141,24 @@ class Running:
 
     def wait(self, timeout: float = SECONDS) -> Crawl:
         """Until it ends. After ``timeout`` seconds it is killed and the test fails."""
-        self._drain.join(timeout)
-        if self._drain.is_alive():
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
             self._process.send_signal(signals.SIGABRT)  # faulthandler then says where it hung
-            self._drain.join(5)
-            self._process.kill()
-            self._drain.join(5)
-            raise AssertionError(
-                f"did not end within {timeout} s:\n{self._said[1].decode('utf-8', 'replace')[-8000:]}"
-            )
-        stdout, stderr = self._said
-        return Crawl(self._job_folder, self._process.returncode, stdout, stderr)
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._join()
+            said = self._stderr.decode("utf-8", "replace")
+            raise AssertionError(f"did not end within {timeout} s:\n{said[-8000:]}") from None
+        self._join()
+        return Crawl(self._job_folder, self._process.returncode, bytes(self._stdout), bytes(self._stderr))
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join(10)
 
 
 class Program:
