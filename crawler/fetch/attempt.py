@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
+from aiohttp import ClientResponse
+
+from crawler.fetch.decoding import Decoder
 from crawler.model.reasons import Reason
 
 SWEEP_EVERY: Final = 0.25
@@ -23,19 +27,24 @@ RATE_WINDOW: Final = 20.0
 class Attempt:
     """A slot: where a request stands, when that becomes too late, and what is known so far.
 
-    All times are seconds of the loop's clock. ``late`` is the reason that holds when ``phase_ends`` passes;
-    it moves from ``timeout_connect`` to ``timeout_headers`` to ``timeout_body`` as the request gets on.
+    All times are seconds of ``time.monotonic()``. ``late`` is the reason that holds when ``phase_ends`` passes; it
+    moves from ``dns_timeout`` (while a name is looked up) and ``timeout_connect`` to ``timeout_headers`` to
+    ``timeout_body`` as the request gets on. ``silence``: seconds without headers, or without a byte of the body.
     """
 
     __slots__ = (
+        "answer",
         "began",
         "blocked",
+        "decoder",
         "expired",
+        "has_place",
         "ip",
         "late",
         "phase_ends",
         "received",
-        "reused",
+        "seen",
+        "silence",
         "started",
         "task",
         "total_ends",
@@ -44,7 +53,14 @@ class Attempt:
     )
 
     def __init__(
-        self, task: asyncio.Task[object], now: float, started: float, connect: float, total: float
+        self,
+        task: asyncio.Task[object],
+        now: float,
+        started: float,
+        *,
+        connect: float,
+        silence: float,
+        total: float,
     ) -> None:
         self.task = task
         self.began = now
@@ -52,11 +68,15 @@ class Attempt:
         self.late = Reason.TIMEOUT_CONNECT
         self.phase_ends = now + connect
         self.total_ends = now + total
+        self.silence = silence
         self.expired: Reason | None = None
+        self.answer: ClientResponse | None = None
+        self.decoder: Decoder | None = None
         self.ip: str | None = None
-        self.reused = False
+        self.has_place = False
         self.blocked: str | None = None
         self.received = 0
+        self.seen = 0
         self.window_began = 0.0
         self.window_received = 0
 
@@ -65,12 +85,11 @@ class Attempt:
         self.late = late
         self.phase_ends = ends
 
-    def read_body(self, now: float, silence: float) -> None:
+    def read_body(self, now: float) -> None:
         """Headers are there; from now on silence and slowness are judged."""
-        self.late = Reason.TIMEOUT_BODY
-        self.phase_ends = now + silence
+        self.enter(Reason.TIMEOUT_BODY, now + self.silence)
         self.window_began = now
-        self.window_received = self.received
+        self.window_received = self.seen = self.received
 
 
 #: The attempt of the running task. Tasks that aiohttp starts for it (name look-up, happy eyeballs) inherit it.
@@ -80,20 +99,29 @@ CURRENT: Final[ContextVar[Attempt | None]] = ContextVar("attempt", default=None)
 class Deadlines:
     """Sweeps the attempts in flight. O(in flight) every 0.25 s: 256 slots take about 30 microseconds.
 
-    ``min_rate``: bytes a second under which a body is given up, 0 for never; ``silence``: seconds without a byte.
+    ``min_rate``: bytes a second under which a body is given up, 0 for never; ``window``: seconds over which the rate
+    is taken.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, min_rate: int, silence: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        min_rate: int,
+        *,
+        window: float = RATE_WINDOW,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._loop = loop
         self._min_rate = min_rate
-        self._silence = silence
+        self._window = window
+        self._clock = clock
         self._running: set[Attempt] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, attempt: Attempt) -> None:
         self._running.add(attempt)
         if self._timer is None:
-            self._timer = self._loop.call_later(SWEEP_EVERY, self._sweep)
+            self._timer = self._loop.call_later(SWEEP_EVERY, self.sweep)
 
     def end(self, attempt: Attempt) -> None:
         self._running.discard(attempt)
@@ -103,9 +131,12 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
 
-    def _sweep(self) -> None:
-        self._timer = None
-        now = time.monotonic()
+    def sweep(self) -> None:
+        """Cancel the task of every attempt that is late, and say in ``expired`` why."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock()
         for attempt in list(self._running):
             reason = self._judge(attempt, now)
             if reason is not None:
@@ -113,21 +144,21 @@ class Deadlines:
                 self._running.discard(attempt)
                 attempt.task.cancel()
         if self._running:
-            self._timer = self._loop.call_later(SWEEP_EVERY, self._sweep)
+            self._timer = self._loop.call_later(SWEEP_EVERY, self.sweep)
 
     def _judge(self, attempt: Attempt, now: float) -> Reason | None:
         if now >= attempt.total_ends:
-            # A body that is still dripping at the total deadline is slow rather than silent.
             return Reason.TIMEOUT_TOTAL
-        if attempt.late is not Reason.TIMEOUT_BODY:
-            return attempt.late if now >= attempt.phase_ends else None
-        if now - attempt.window_began >= min(RATE_WINDOW, self._silence):
-            came = attempt.received - attempt.window_received
-            if came == 0:
-                return Reason.TIMEOUT_BODY
-            if now - attempt.window_began >= RATE_WINDOW:
-                if came < self._min_rate * RATE_WINDOW:
+        if attempt.late is Reason.TIMEOUT_BODY:
+            if attempt.received != attempt.seen:
+                attempt.seen = attempt.received
+                attempt.phase_ends = now + attempt.silence
+            lasted = now - attempt.window_began
+            if lasted >= self._window:
+                came = attempt.received - attempt.window_received
+                # A body that has said nothing at all is silent, not slow.
+                if 0 < came < self._min_rate * lasted:
                     return Reason.BODY_TOO_SLOW
                 attempt.window_began = now
                 attempt.window_received = attempt.received
-        return None
+        return attempt.late if now >= attempt.phase_ends else None

@@ -55,9 +55,10 @@ def fault_of(error: BaseException, attempt: Attempt, *, https: bool) -> tuple[Re
         case aiohttp.ClientPayloadError():
             return _payload(error)
         case aiohttp.ServerDisconnectedError(message=message):
-            if message:
-                return Reason.HTTP_MALFORMED, "the connection was closed within the headers"
-            return Reason.HTTP_EMPTY_REPLY, "the connection was closed without an answer"
+            # aiohttp puts in what it could parse of the head, or words of its own where nothing came.
+            if message is None or isinstance(message, str):
+                return Reason.HTTP_EMPTY_REPLY, "the connection was closed without an answer"
+            return Reason.HTTP_MALFORMED, "the connection was closed within the headers"
         case aiohttp.InvalidURL():
             return Reason.URL_INVALID, str(error)
         case aiohttp.ClientResponseError(status=status, message=message):
@@ -83,7 +84,10 @@ def _connection(error: OSError, attempt: Attempt, *, https: bool) -> tuple[Reaso
     if attempt.blocked is not None and attempt.ip is None:
         # At least one address of the name is denied and none of the others answered.
         return Reason.BLOCKED_ADDRESS, attempt.blocked
-    reason = _BY_ERRNO.get(error.errno or 0, Reason.CONNECT_UNREACHABLE)
+    if isinstance(error, ConnectionResetError):
+        reason = Reason.CONNECT_RESET
+    else:
+        reason = _BY_ERRNO.get(error.errno or 0, Reason.CONNECT_UNREACHABLE)
     detail = error.strerror or str(error)
     if https and reason is Reason.CONNECT_RESET and attempt.late is Reason.TIMEOUT_CONNECT:
         # A server that has only TLS 1.0 answers the hello with a reset.
@@ -112,5 +116,6 @@ def _headers(message: str, error: BaseException) -> tuple[Reason, str]:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
+    # The parser's own exceptions begin with a line of "400, message:" in str().
+    text = str(getattr(error, "message", "") or error).strip() or type(error).__name__
     return text.splitlines()[0][:200]

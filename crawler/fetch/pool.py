@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 
-from crawler.fetch.attempt import CURRENT
+from crawler.fetch.attempt import CURRENT, Attempt
 from crawler.model.reasons import Reason
 from crawler.rules.addresses import AddressRules
 
@@ -27,30 +27,40 @@ NAMES_KEPT: Final = 20_000
 
 
 class _CountedSocket(socket.socket):
-    """A socket that tells its pool when its descriptor is gone."""
+    """A socket that tells its pool when its descriptor is gone.
+
+    asyncio closes it; uvloop detaches it, in the same breath in which libuv closes the descriptor.
+    """
 
     pool: Pool | None = None
 
     def close(self) -> None:
+        self._leave()
+        super().close()
+
+    def detach(self) -> int:
+        self._leave()
+        return super().detach()
+
+    def _leave(self) -> None:
         pool, self.pool = self.pool, None
         if pool is not None:
             pool.open_sockets -= 1
-        super().close()
 
 
 class Pool(aiohttp.TCPConnector):
     """``TCPConnector`` with a budget of open sockets, an address guard and counters.
 
     Its three overrides (``connect``, ``_create_connection``, the reading of ``_conns``) lean on aiohttp's inside;
-    ``tests/fetch/test_pool.py`` fails first where a release changes it.
+    ``tests/fetch/test_pool.py`` fails first where a release changes it. Every connection is made for an
+    :class:`~crawler.fetch.attempt.Attempt`, which it finds in :data:`~crawler.fetch.attempt.CURRENT`.
     """
 
-    def __init__(self, *, budget: int, guard: AddressRules, headers_timeout: float, **options: Any) -> None:
+    def __init__(self, *, budget: int, guard: AddressRules, **options: Any) -> None:
         super().__init__(socket_factory=self._open_socket, dns_cache_max_size=NAMES_KEPT, **options)
         self._budget = budget
         self._guard = guard
-        self._headers_timeout = headers_timeout
-        self._being_opened = 0
+        self._reserved = 0
         self._addresses: WeakKeyDictionary[ResponseHandler, str] = WeakKeyDictionary()
         self.requests = 0
         self.opened = 0
@@ -60,24 +70,25 @@ class Pool(aiohttp.TCPConnector):
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:
         """A connection from the pool or a new one; the attempt learns which, and whom it talks to."""
         attempt = CURRENT.get()
-        opened = self.opened
+        assert attempt is not None
         connection = await super().connect(req, traces, timeout)
         self.requests += 1
-        if attempt is not None:
-            attempt.reused = opened == self.opened
-            protocol = connection.protocol
-            if protocol is not None:
-                attempt.ip = self._addresses.get(protocol)
-            attempt.enter(Reason.TIMEOUT_HEADERS, time.monotonic() + self._headers_timeout)
+        protocol = connection.protocol
+        if protocol is not None:
+            attempt.ip = self._addresses.get(protocol)
+        attempt.enter(Reason.TIMEOUT_HEADERS, time.monotonic() + attempt.silence)
         return connection
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
+        attempt = CURRENT.get()
+        assert attempt is not None
         await self._make_room()
-        self._being_opened += 1
+        self._reserved += 1
+        attempt.has_place = True
         try:
             protocol = await super()._create_connection(req, traces, timeout)
         finally:
-            self._being_opened -= 1
+            self._take_place(attempt)
         self.opened += 1
         peer = protocol.transport.get_extra_info("peername") if protocol.transport else None
         if peer:
@@ -86,9 +97,18 @@ class Pool(aiohttp.TCPConnector):
 
     async def _make_room(self) -> None:
         """Wait until one more socket fits. In use are at most as many as there are workers, fewer than the budget."""
-        while self.open_sockets + self._being_opened >= self._budget:
-            # A transport gives its descriptor back one turn of the loop after close(), over TLS a little later.
+        while self._full():
+            # A transport gives its descriptor back one turn of the loop after abort().
             await asyncio.sleep(0 if self._close_longest_idle() else 0.002)
+
+    def _full(self) -> bool:
+        return self.open_sockets + self._reserved >= self._budget
+
+    def _take_place(self, attempt: Attempt) -> bool:
+        """The place kept for this attempt becomes its socket's; false where it has had it."""
+        had, attempt.has_place = attempt.has_place, False
+        self._reserved -= had
+        return had
 
     def _close_longest_idle(self) -> bool:
         """O(1): the keys stand in the order in which they became idle (exact with one connection a host)."""
@@ -96,19 +116,23 @@ class Pool(aiohttp.TCPConnector):
             protocol, _ = idle.popleft()
             if not idle:
                 del self._conns[key]
-            protocol.close()
+            # Not close(): over TLS that waits up to 30 s for the peer's goodbye, with the descriptor open.
+            protocol.abort()
             return True
         return False
 
     def _open_socket(self, info: AddrInfoType) -> socket.socket:
         """The only place where a socket is made: the address is judged here, after every look-up and rebinding."""
         family, kind, proto, _, address = info
+        attempt = CURRENT.get()
+        assert attempt is not None
         refusal = self._guard.refusal(str(address[0]))
         if refusal is not None:
-            attempt = CURRENT.get()
-            if attempt is not None:
-                attempt.blocked = refusal
+            attempt.blocked = refusal
             raise PermissionError(errno.EACCES, refusal)
+        # A second address that races the first one (RFC 8305) has no place kept: an idle connection makes way.
+        if not self._take_place(attempt) and self._full() and not self._close_longest_idle():
+            raise OSError(errno.EMFILE, "no room for a second address beside the first")
         made = _CountedSocket(family, kind, proto)
         made.pool = self
         self.open_sockets += 1

@@ -9,6 +9,7 @@ import aiodns
 import pycares.errno as ares
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from crawler.fetch.attempt import CURRENT
 from crawler.model.errors import UsageError
 from crawler.model.reasons import Reason
 from crawler.model.settings import Http
@@ -51,12 +52,19 @@ class Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         self.lookups += 1
+        # What the connect deadline is called while a name is looked up: 2 tries of 5 s are as long as all of it.
+        attempt = CURRENT.get()
+        if attempt is not None and attempt.late is Reason.TIMEOUT_CONNECT:
+            attempt.late = Reason.DNS_TIMEOUT
         try:
             answer = await self._dns.getaddrinfo(host, family=family, port=port, type=socket.SOCK_STREAM)
         except aiodns.error.DNSError as error:
             code = error.args[0] if error.args else None
             reason = _REASONS.get(code, Reason.DNS_SERVFAIL)
             raise NameFailure(reason, f"{host}: {error.args[-1] if error.args else error}") from error
+        finally:
+            if attempt is not None and attempt.late is Reason.DNS_TIMEOUT:
+                attempt.late = Reason.TIMEOUT_CONNECT
         found = [
             ResolveResult(
                 hostname=host,

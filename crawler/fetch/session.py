@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
-from crawler.fetch.attempt import CURRENT, Attempt, Deadlines
+from crawler.fetch.attempt import CURRENT, RATE_WINDOW, Attempt, Deadlines
 from crawler.fetch.budget import Budget
 from crawler.fetch.decoding import DecodeError, Decoder
 from crawler.fetch.faults import fault_of
@@ -27,11 +29,15 @@ from crawler.rules.addresses import AddressRules
 
 #: What is read of the body of a redirect, so that its connection can be used again.
 _DRAINED: Final = 64 * 1024
+#: Seconds that a worker waits for it.
+_DRAIN_WAITS: Final = 2.0
 _NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 _ACCEPT: Final = {
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "Accept-Encoding": "gzip, deflate, br, zstd",
 }
+#: Visible ASCII, space and tab: what a header field may hold in every server's eyes (RFC 9110, 5.5).
+_SENDABLE: Final = re.compile(r"[\t -~]+").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Session:
     global headers only: what is for one host goes with each request to it, and never to another origin.
 
     ``robots_size`` caps a robots.txt, ``wants_type`` says which content types are read, ``longest_delay``
-    (seconds) is what an idle connection must outlast.
+    (seconds) is what an idle connection must outlast, ``rate_window`` (seconds) what the rate of a body is taken over.
     """
 
     def __init__(
@@ -82,19 +88,19 @@ class Session:
         robots_size: int,
         wants_type: Callable[[str], bool],
         hosts: Mapping[str, HostOverride],
+        rate_window: float = RATE_WINDOW,
     ) -> None:
         self._settings = settings
         self._robots_size = robots_size
         self._wants_type = wants_type
         self._loop = asyncio.get_running_loop()
-        self._deadlines = Deadlines(self._loop, settings.min_rate, settings.headers_timeout)
+        self._deadlines = Deadlines(self._loop, settings.min_rate, window=rate_window)
         self._resolver = Resolver(settings)
         self._general = _HostRules({}, settings.timeout, settings.connect_timeout, settings.headers_timeout)
         self._hosts = {name: self._host_rules(override) for name, override in hosts.items()}
         self._pool = Pool(
             budget=budget.connections,
             guard=AddressRules(settings.allow_networks),
-            headers_timeout=settings.headers_timeout,
             resolver=self._resolver,
             limit=budget.connections,
             limit_per_host=max([per_host, *(o.per_host or 1 for o in hosts.values())]),
@@ -105,7 +111,7 @@ class Session:
         )
         self._session = aiohttp.ClientSession(
             connector=self._pool,
-            headers={"User-Agent": user_agent, **_ACCEPT, **settings.headers},
+            headers=_merged({"User-Agent": user_agent, **_ACCEPT}, settings.headers),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_NO_LIMIT,
             auto_decompress=False,
@@ -125,7 +131,14 @@ class Session:
         rules = self._hosts.get(request.host, self._general)
         task = asyncio.current_task()
         assert task is not None
-        attempt = Attempt(task, time.monotonic(), time.time(), rules.connect, rules.total)
+        attempt = Attempt(
+            task,
+            time.monotonic(),
+            time.time(),
+            connect=rules.connect,
+            silence=rules.silence,
+            total=rules.total,
+        )
         CURRENT.set(attempt)
         self._deadlines.begin(attempt)
         try:
@@ -133,8 +146,9 @@ class Session:
         except FetchError:
             raise
         except asyncio.CancelledError:
-            if attempt.expired is None or task.uncancel() > 0:
+            if not _was_swept(attempt):
                 raise
+            assert attempt.expired is not None
             raise self._error(attempt.expired, _late(attempt, rules), attempt) from None
         except Exception as error:
             reason, detail = fault_of(error, attempt, https=request.url.startswith("https:"))
@@ -173,9 +187,10 @@ class Session:
             allow_redirects=False,
             proxy=self._settings.proxy,
         )
+        attempt.answer = answer
         try:
             self._check_head(request, answer, attempt)
-            attempt.read_body(time.monotonic(), rules.silence)
+            attempt.read_body(time.monotonic())
             if 300 <= answer.status < 400 and "Location" in answer.headers:
                 await self._drain(answer, attempt)
                 return self._response(answer, attempt, b"", None)
@@ -187,16 +202,18 @@ class Session:
     def _check_head(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> None:
         status = answer.status
         if status < 200 or status > 999:
-            raise self._error(Reason.HTTP_MALFORMED, f"status {status} is no final answer", attempt, answer)
+            raise self._error(Reason.HTTP_MALFORMED, f"status {status} is no final answer", attempt)
         if request.kind is Kind.PAGE and 200 <= status < 300:
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind and not self._wants_type(kind):
-                raise self._error(Reason.TYPE_UNWANTED, kind, attempt, answer)
+                raise self._error(Reason.TYPE_UNWANTED, kind, attempt)
 
     async def _read(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> Response:
         cap = self._settings.max_body if request.kind is not Kind.ROBOTS else self._robots_size
         try:
-            decoder = Decoder.of(answer.headers.get("Content-Encoding"), cap)
+            # Several fields are one list (RFC 9110, 5.3).
+            coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
+            decoder = attempt.decoder = Decoder.of(coding, cap)
             content = answer.content
             while chunk := await content.readany():
                 attempt.received += len(chunk)
@@ -204,26 +221,36 @@ class Session:
                     break
             body = decoder.finish()
         except DecodeError as error:
-            raise self._error(error.reason, error.detail, attempt, answer) from error
-        except asyncio.CancelledError:
-            raise
+            raise self._error(error.reason, error.detail, attempt) from error
         except Exception as error:
             reason, detail = fault_of(error, attempt, https=request.url.startswith("https:"))
             if reason in (Reason.CONNECT_RESET, Reason.HTTP_EMPTY_REPLY):
                 reason = Reason.BODY_TRUNCATED
-            raise self._error(reason, detail, attempt, answer) from error
+            raise self._error(reason, detail, attempt) from error
         return self._response(answer, attempt, body, decoder.truncated)
 
     async def _drain(self, answer: aiohttp.ClientResponse, attempt: Attempt) -> None:
-        """Read the body of a redirect away: it says nothing, but a connection is worth 64 KiB."""
+        """Read the body of a redirect away: it says nothing, but a connection is worth 64 KiB.
+
+        Whatever becomes of that body, the answer is there and stands.
+        """
+        length = answer.content_length
+        ends = length is not None or "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
+        if not ends or (length or 0) > _DRAINED:
+            # It goes on until the connection ends, or for longer than a new one costs.
+            return
+        attempt.enter(Reason.TIMEOUT_BODY, min(attempt.phase_ends, time.monotonic() + _DRAIN_WAITS))
         try:
             while attempt.received < _DRAINED:
                 chunk = await answer.content.readany()
                 if not chunk:
                     return
                 attempt.received += len(chunk)
-        except aiohttp.ClientError:
-            pass
+        except asyncio.CancelledError:
+            if not _was_swept(attempt):
+                raise
+        except Exception:
+            return
 
     def _response(
         self, answer: aiohttp.ClientResponse, attempt: Attempt, body: bytes, truncated: str | None
@@ -240,9 +267,8 @@ class Session:
             duration=time.monotonic() - attempt.began,
         )
 
-    def _error(
-        self, reason: Reason, detail: str, attempt: Attempt, answer: aiohttp.ClientResponse | None = None
-    ) -> FetchError:
+    def _error(self, reason: Reason, detail: str, attempt: Attempt) -> FetchError:
+        answer, decoder = attempt.answer, attempt.decoder
         truncated = None
         if reason is Reason.BODY_TRUNCATED:
             truncated = "disconnect"
@@ -258,14 +284,15 @@ class Session:
                 http_version=_version(answer) if answer is not None else None,
                 status=answer.status if answer is not None else None,
                 headers=answer.headers if answer is not None else None,
-                wire_bytes=attempt.received if answer is not None or attempt.received else None,
+                wire_bytes=attempt.received if answer is not None else None,
+                body_bytes=decoder.body_bytes if decoder is not None else None,
                 truncated=truncated,
             ),
         )
 
     def _host_rules(self, override: HostOverride) -> _HostRules:
         general = self._general
-        headers = dict(override.headers)
+        headers = _merged(override.headers)
         if override.user_agent is not None:
             headers["User-Agent"] = override.user_agent
         return _HostRules(
@@ -276,8 +303,24 @@ class Session:
         )
 
 
+def _was_swept(attempt: Attempt) -> bool:
+    """Is this cancellation the sweep's, and nobody else's? Ends it, if so."""
+    return attempt.expired is not None and attempt.task.uncancel() == 0
+
+
+def _merged(*tables: Mapping[str, str]) -> CIMultiDict[str]:
+    """Each header once, whatever its letters' case; the last table wins."""
+    merged: CIMultiDict[str] = CIMultiDict()
+    for table in tables:
+        for name, value in table.items():
+            merged[name] = value
+    return merged
+
+
 def _late(attempt: Attempt, rules: _HostRules) -> str:
     match attempt.expired:
+        case Reason.DNS_TIMEOUT:
+            return f"no address within {rules.connect:g} s"
         case Reason.TIMEOUT_CONNECT:
             return f"not connected within {rules.connect:g} s"
         case Reason.TIMEOUT_HEADERS:
@@ -290,12 +333,9 @@ def _late(attempt: Attempt, rules: _HostRules) -> str:
 
 
 def _conditions(request: Request) -> dict[str, str]:
-    conditions = {}
-    if request.etag:
-        conditions["If-None-Match"] = request.etag
-    if request.last_modified:
-        conditions["If-Modified-Since"] = request.last_modified
-    return conditions
+    """A server's own words go back to it where they are text; of bytes that were none there is no way back."""
+    conditions = {"If-None-Match": request.etag, "If-Modified-Since": request.last_modified}
+    return {name: value for name, value in conditions.items() if value and _SENDABLE(value)}
 
 
 def _version(answer: aiohttp.ClientResponse) -> str | None:
