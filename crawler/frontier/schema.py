@@ -93,7 +93,6 @@ def open_writable(path: Path) -> apsw.Connection:
                     f"{path}: this file system cannot hold a write-ahead log; "
                     "put the state on a local disk (`[frontier] url`)"
                 )
-            db.pragma("synchronous", "FULL")
             db.pragma("cache_size", -_CACHE_KIB)
             db.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
             db.pragma("journal_size_limit", _LOG_LIMIT)
@@ -131,7 +130,6 @@ def _connect_readable(path: Path, name: str, flags: int) -> apsw.Connection:
     db = apsw.Connection(name, flags=flags)
     try:
         db.set_busy_timeout(_BUSY_MS)
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.pragma("query_only", 1)
         if _identify(db, path):
             raise StorageError(f"{path}: there is no state here; run the job first")

@@ -39,10 +39,33 @@ LOOK_UP_URLS: Final = (
     " FROM json_each(?) e CROSS JOIN urls u ON u.key = unhex(e.value)"
 )
 INSERT_HOSTS: Final = f"{_BATCH} INSERT INTO hosts(id, name) SELECT * FROM {_columns('id', 'name')}"
-INSERT_URLS: Final = f"{_BATCH} INSERT INTO urls SELECT *, NULL, NULL, NULL, 0 FROM " + _columns(
-    "id", "key#", "host", "url", "kind", "depth", "priority", "not_before", "attempt", "redirects",
-    "via", "seed", "scope", "chain#", "is_seed", "refused", "detail", "etag", "last_modified",
-)  # fmt: skip
+#: From ``kind`` on, a row may leave everything out: most new URLs have nothing of it.
+INSERT_URLS: Final = (
+    f"{_BATCH} INSERT INTO urls(id, key, host, url, depth, priority, via, seed, scope, is_seed, kind, attempt,"
+    " redirects, chain, refused, detail, etag, last_modified, not_before, late)"
+    " SELECT id, key, host, url, depth, priority, via, seed, scope, is_seed, coalesce(kind, 0),"
+    " coalesce(attempt, 0), coalesce(redirects, 0), chain, refused, detail, etag, last_modified, 0, 0 FROM "
+    + _columns(
+        "id",
+        "key#",
+        "host",
+        "url",
+        "depth",
+        "priority",
+        "via",
+        "seed",
+        "scope",
+        "is_seed",
+        "kind",
+        "attempt",
+        "redirects",
+        "chain#",
+        "refused",
+        "detail",
+        "etag",
+        "last_modified",
+    )
+)
 LOWER_URLS: Final = (
     f"{_BATCH} UPDATE urls SET depth = new.depth, priority = new.priority, is_seed = new.is_seed,"
     f" late = new.late FROM {_columns('id', 'depth', 'priority', 'is_seed', 'late')} WHERE urls.id = new.id"

@@ -140,7 +140,7 @@ class Store:
         self._path = path
         self._db = open_writable(path)
         self._ledger = _Ledger()
-        self._durable = True
+        self._durable: bool | None = None
         self._seeds: dict[str, int] = {}
         try:
             with trouble(path):
@@ -277,27 +277,29 @@ class Store:
         via, seed, scope, redirects, chain = self._route_values(row.route or request, batch)
         if seed == request.url:
             seed = row.id
-        return [
+        values = [
             row.id,
             request.key.hex(),
             row.host,
             request.url,
-            request.kind,
             row.depth,
             row.priority,
-            0.0,
-            request.attempt,
-            redirects,
             via,
             seed,
             scope,
-            chain,
             row.is_seed,
+        ]
+        rest = [
+            request.kind,
+            request.attempt,
+            redirects,
+            chain,
             request.refused,
             request.detail,
             request.etag,
             request.last_modified,
         ]
+        return values + rest if any(rest) else values
 
     def _route_values(self, request: Request, batch: _Batch) -> list[Any]:
         """How ``request`` was come to: via, seed, scope, redirects, chain."""
@@ -576,7 +578,6 @@ class Store:
             )
             ledger.seeds = ledger.discovered = ledger.final = ledger.pending = ledger.hosts = 0
             ledger.tally = {}
-            ledger.next_url = 1
             self._seeds.clear()
 
     def note_run(self, extra: Mapping[str, Any] | None, *, finished: bool) -> None:

@@ -241,6 +241,17 @@ async def test_a_new_url_does_not_wait_for_an_old_ones_retry(frontier: RunFronti
     assert urls([lease]) == ["a/2"]
 
 
+async def test_a_retry_that_may_be_asked_at_once_is_like_a_fresh_url(frontier: RunFrontier) -> None:
+    await frontier.add([seed("a/1", priority=1), seed("a/2", priority=0)])
+    lease = await take_one(frontier)
+    again = [defer(lease.requests[0], -5.0), defer(lease.requests[1], 0.0)]
+    await frontier.settle(NOW, settlement(lease, again=again, hosts=[give_back(lease)]))
+    assert urls([await take_one(frontier, 0.0, urls_per_host=1)]) == ["a/2"]
+    known = await frontier.know(seed("a/1").key)
+    assert known is not None
+    assert known.not_before == 0.0
+
+
 async def test_ripe_retries_join_the_fresh_urls_by_priority(frontier: RunFrontier) -> None:
     await frontier.add([seed("a/1", priority=1), seed("a/2", priority=0)])
     lease = await take_one(frontier)

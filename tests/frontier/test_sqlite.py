@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +319,30 @@ async def test_a_bug_in_a_settlement_writes_nothing(sqlite: SqliteMaker) -> None
     assert (await frontier.settle(NOW, finish(lease, found=[page("b/1")]))).new == 1
 
 
+async def test_a_settlement_waits_for_the_disk_and_a_lease_does_not(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    db = frontier._store._db
+    await frontier.add([seed("a/1")])
+    (lease,) = (await frontier.take(NOW, 1, 1)).leases
+    assert db.pragma("synchronous") == 1
+    assert db.pragma("journal_mode") == "wal"
+    await frontier.settle(NOW, finish(lease))
+    assert db.pragma("synchronous") == 2
+
+
+async def test_a_seed_that_was_not_written_is_nobodys_seed(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    frontier._store._db.pragma("query_only", 1)
+    with pytest.raises(StorageError):
+        await frontier.add([seed("a/0"), seed("a/1")])
+    frontier._store._db.pragma("query_only", 0)
+    link = page("b/1", seed="http://a/1")
+    await frontier.add([seed("b/0"), seed("c/0"), link])
+    known = await frontier.know(link.key)
+    assert known is not None
+    assert known.request.seed == "http://a/1"
+
+
 async def test_text_that_is_no_text_stops_nothing(sqlite: SqliteMaker) -> None:
     frontier = await sqlite.open()
     odd = Request("http://a/", b"k" * 16, "a", etag="caf\udce9", detail="\x00\x1b\u2028")
@@ -349,9 +377,49 @@ async def test_a_reader_sees_a_running_crawl_and_changes_nothing(sqlite: SqliteM
 async def test_a_dead_crawls_state_can_be_read(sqlite: SqliteMaker) -> None:
     frontier = await sqlite.open()
     await frontier.add([seed("a/1")])
-    await sqlite.crash()
-    with open_readonly(sqlite.path) as state:
-        assert state.counts().pending == 1
+    dead = sqlite.path.parent.parent / "dead"
+    shutil.copytree(sqlite.path.parent, dead)
+    (dead / "state.db-shm").unlink()
+    log = (dead / "state.db-wal").read_bytes()
+    for _ in range(2):
+        with open_readonly(dead / "state.db") as state:
+            assert state.counts().pending == 1
+    assert (dead / "state.db-wal").read_bytes() == log
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to write everywhere."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+async def test_an_archived_state_in_a_folder_that_cannot_be_written_can_be_read(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    await frontier.add([seed("a/1")])
+    await frontier.close()
+    with tempfile.TemporaryDirectory() as folder:
+        archived = Path(folder) / "state.db"
+        shutil.copyfile(sqlite.path, archived)
+        archived.chmod(0o444)
+        Path(folder).chmod(0o555)
+        try:
+            with as_nobody(), open_readonly(archived) as state:
+                assert state.counts().pending == 1
+            assert [path.name for path in Path(folder).iterdir()] == ["state.db"]
+            Path(folder).chmod(0o755)
+            archived.with_name("state.db-wal").write_bytes(b"a log that must not be left out")
+            Path(folder).chmod(0o555)
+            with as_nobody(), pytest.raises(StorageError, match="cannot be"):
+                open_readonly(archived)
+        finally:
+            Path(folder).chmod(0o755)
 
 
 async def test_the_log_stays_bounded(sqlite: SqliteMaker) -> None:
