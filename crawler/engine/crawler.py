@@ -156,7 +156,8 @@ class Crawler:
             limits=settings.limits,
             product_token=product_token,
             key_of=key_of,
-            hurry=self._starving,
+            hurry=self._settler.hurry,
+            nudge=self._nudge,
         )
         self._replenisher = Replenisher(
             frontier,
@@ -355,9 +356,8 @@ class Crawler:
     def _idle_but_unsettled(self) -> bool:
         return self._bench.in_flight == 0 and bool(self._settler.unsettled)
 
-    def _starving(self) -> None:
-        """The feeder has nothing due: settle what there is, and look for more hosts."""
-        self._settler.hurry()
+    def _nudge(self) -> None:
+        """The feeder has nothing due, or hosts ran low: look for more."""
         self._replenisher.nudge()
 
     def _settled(self) -> None:

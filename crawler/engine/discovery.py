@@ -17,7 +17,7 @@ from crawler.model.protocols import ScopeRule
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.rules.scope import ScopeRules
-from crawler.rules.url import UrlRefused, canonical, directory_of, relies_on_page
+from crawler.rules.url import UrlRefused, blocked_port, canonical, directory_of, relies_on_page
 
 #: Hrefs remembered over all directories: about 300 bytes each.
 _REMEMBERED: Final = 100_000
@@ -116,7 +116,8 @@ class Discovery:
             url = canonical(target, request.url, max_length=self._max_url)
         except UrlRefused as refused:
             if refused.reason in (Reason.URL_SCHEME, Reason.BLOCKED_PORT):
-                return target, None, Reason.REDIRECT_BLOCKED, refused.detail
+                shown = refused.url.href if refused.url is not None else target
+                return shown, None, Reason.REDIRECT_BLOCKED, refused.detail
             raise
         key = self._key_of(url.href)
         if key == request.key or key in request.chain:
@@ -146,9 +147,12 @@ class Discovery:
     def _shaped(self, request: Request) -> Request:
         """A URL with the shape of a trap is refused here; it is known all the same, and gets its record once."""
         verdict = self._scope.shape(request.url)
-        if verdict is None:
+        if verdict is not None:
+            reason, detail = verdict
+        elif (port := blocked_port(request.url, request.host)) is not None:
+            reason, detail = Reason.BLOCKED_PORT, port
+        else:
             return request
-        reason, detail = verdict
         return Request(
             request.url[: self._max_url],
             request.key,
@@ -166,8 +170,11 @@ class Discovery:
     def _canonical(self, href: str, base: str) -> Link | None:
         try:
             url = canonical(href, base)
-        except UrlRefused:
-            return None
+        except UrlRefused as refused:
+            # A port that isn't asked is still a URL: it gets a record that says so.
+            if refused.url is None:
+                return None
+            url = refused.url
         return Link(url.href, url.host, self._key_of(url.href))
 
     def _directory(self, name: str) -> dict[str, Link | None]:

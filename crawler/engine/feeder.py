@@ -51,6 +51,7 @@ class Feeder:
         product_token: str,
         key_of: Callable[[str], bytes],
         hurry: Callable[[], None],
+        nudge: Callable[[], None],
     ) -> None:
         self._bench = bench
         self._queue = queue
@@ -63,6 +64,7 @@ class Feeder:
         self._token = product_token
         self._key_of = key_of
         self._hurry = hurry
+        self._nudge = nudge
         self.wake = asyncio.Event()
         #: Pages that may still be answered under ``max_pages``, those in flight taken off; None: no limit.
         self.pages_left = limits.max_pages
@@ -82,6 +84,7 @@ class Feeder:
         """Nothing is due: let the settler bring what it has, and sleep until a host is, or something happens."""
         if self._bench.hungry:
             self._hurry()
+        self._nudge()
         if self.pages_left is not None and self.pages_left <= 0:
             self.exhausted.set()
             at = None
@@ -173,6 +176,7 @@ class Feeder:
     def _refill(self, visit: Visit) -> None:
         if visit.more and len(visit.queue) < _LOW:
             self._bench.thirsty.add(visit)
+            self._nudge()
 
 
 #: A host with more in the frontier is refilled when fewer URLs than this are left in hand.

@@ -100,6 +100,9 @@ class Replenisher:
             elif taken.next_due is not None:
                 self._nothing_before = taken.next_due
         self._on_leases()
+        if bench.wanted.keys() & set(wanted):
+            # Somebody else holds them: ask again, but not at once.
+            await asyncio.sleep(_PAUSE)
 
     def _room(self, now: float) -> int:
         """How many hosts to lease now: up to three a worker, and further while workers idle."""
@@ -118,3 +121,5 @@ class Replenisher:
 
 
 _NEVER = float("inf")
+#: Seconds between two tries to lease a host that a robots.txt redirects to.
+_PAUSE = 0.25

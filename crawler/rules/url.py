@@ -44,14 +44,15 @@ class Url(NamedTuple):
         return origin_of(self.href)
 
 
-class UrlRefused(ValueError):  # noqa: N818 - it is a verdict, as its reason is
+class UrlRefused(ValueError):
     """A text that is not asked for. ``reason`` is one of ``url_invalid``, ``url_scheme``, ``url_too_long``
     and ``blocked_port``; ``detail`` is for a person and never holds credentials."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, url: Url | None = None) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+        self.url = url
 
 
 # A page's links are parsed against one page, and pages of a host come in turns: a few hundred parsed bases
@@ -96,11 +97,22 @@ def canonical(text: str, base: str | None = None, *, max_length: int | None = No
     if ":" in host:
         host = url.hostname
         if url.port in BAD_PORTS:
-            raise UrlRefused(Reason.BLOCKED_PORT, f"port {url.port} is blocked by the Fetch standard")
+            raise UrlRefused(Reason.BLOCKED_PORT, _blocked(url.port), Url(href, host))
     if max_length is not None and len(href) > max_length:
-        raise UrlRefused(Reason.URL_TOO_LONG, f"{len(href)} characters, at most {max_length}")
+        detail = f"{len(href)} characters, at most {max_length}"
+        raise UrlRefused(Reason.URL_TOO_LONG, detail, Url(href, host))
     # As Url(...), 0.15 microseconds cheaper: this line runs for every link of every page.
     return tuple.__new__(Url, (href, host))
+
+
+def blocked_port(href: str, host: str) -> str | None:
+    """Why the port of a canonical URL on ``host`` isn't asked, or ``None``. O(length of the origin)."""
+    port = origin_of(href)[len(host) + (9 if href[4] == "s" else 8) :]
+    return _blocked(port) if port in BAD_PORTS else None
+
+
+def _blocked(port: str) -> str:
+    return f"port {port} is blocked by the Fetch standard"
 
 
 def _scalar(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.rules.scope import ScopeRules
-from crawler.rules.url import UrlRefused, clean_seed_line, seed_url
+from crawler.rules.url import Url, UrlRefused, clean_seed_line, seed_url
 from crawler.run.seeds import SeedLine
 
 BATCH: Final = 1_000
@@ -43,17 +43,25 @@ class Seeder:
         try:
             url, added = seed_url(line.text, max_length=self._max_url)
         except UrlRefused as refused:
-            return self._bad(line, refused.reason, refused.detail)
+            if refused.url is None:
+                return self._bad(line, refused.reason, refused.detail)
+            return self._refused(line, refused.url, refused.reason, refused.detail)
         self.counts.without_scheme += added
         shape = self._scope.shape(url.href)
+        if shape is not None:
+            return self._refused(line, url, *shape)
+        scope = self._scope.scope_of(url.host)
+        return Request(url.href, self._key_of(url.href), url.host, scope=scope, is_seed=True)
+
+    def _refused(self, line: SeedLine, url: Url, reason: Reason, detail: str) -> Request:
+        """A URL that isn't asked for what it looks like."""
         return Request(
-            url.href,
+            url.href[: self._max_url],
             self._key_of(url.href),
             url.host,
-            scope=self._scope.scope_of(url.host),
             is_seed=True,
-            refused=shape[0] if shape is not None else None,
-            detail=f"{line.place}: {shape[1]}" if shape is not None else None,
+            refused=reason,
+            detail=f"{line.place}: {detail}",
         )
 
     def _bad(self, line: SeedLine, reason: Reason, detail: str | None) -> Request:
