@@ -39,20 +39,20 @@ def load(
     origins: dict[str, str] = {}
     for key in keys():
         values = chosen.setdefault(key.section, {})
-        if flags.get(key.path) is not None:
-            values[key.name] = read_value(key, flags[key.path], f"{key.option}")
-            origins[key.path] = key.option
-        elif _is_set(key, environ):
-            values[key.name] = read_value(key, environ[key.variable], key.variable)
-            origins[key.path] = key.variable
-        elif key.name in table.get(key.section, {}):
+        origins[key.path] = "default"
+        # From the weakest to the strongest: a bad value is an error also where a stronger one hides it.
+        if key.name in table.get(key.section, {}):
             place = _place(source, file, key.section, key.name)
             values[key.name] = read_value(
                 key, table[key.section][key.name], f"{place}: [{key.section}] {key.name}"
             )
             origins[key.path] = str(file)
-        else:
-            origins[key.path] = "default"
+        if _is_set(key, environ):
+            values[key.name] = read_value(key, environ[key.variable], key.variable)
+            origins[key.path] = key.variable
+        if flags.get(key.path) is not None:
+            values[key.name] = read_value(key, flags[key.path], f"{key.option}")
+            origins[key.path] = key.option
     sections = typing.get_type_hints(Settings)
     made = {section: sections[section](**values) for section, values in chosen.items()}
     made["hosts"] = types.MappingProxyType(_hosts(table.get("hosts", {}), source, file))

@@ -30,7 +30,7 @@ from crawler.run.layout import JobFolder, run_id_at, write_json
 from crawler.run.lock import Lock
 from crawler.run.manifest import manifest, versions
 from crawler.run.seeding import Seeder
-from crawler.run.seeds import SeedLine, check_seeds, job_name, read_seeds
+from crawler.run.seeds import SeedLine, check_seeds, job_name, read_seeds, with_a_seed
 from crawler.sink.ndjson import NdjsonSink
 from crawler.sink.stream import StreamClosed, StreamSink
 
@@ -75,7 +75,8 @@ def run_job(
     of the job holds the lock, :class:`~crawler.model.errors.StorageError` when output or state fail.
     """
     check_seeds(seeds)
-    start = _Start(Plan.of(settings), job_name(seeds, settings.crawl.job), seeds, stdin, fresh, on_start)
+    plan, job = Plan.of(settings), job_name(seeds, settings.crawl.job)
+    start = _Start(plan, job, seeds, with_a_seed(read_seeds(seeds, stdin)), fresh, on_start)
     with asyncio.Runner(loop_factory=_loop_factory(settings.crawl.loop)) as runner:
         return runner.run(start.run())
 
@@ -100,7 +101,7 @@ class _Start:
         plan: Plan,
         job: str,
         seeds: Sequence[str],
-        stdin: BinaryIO,
+        lines: Iterator[SeedLine],
         fresh: bool,
         on_start: Callable[[RunInfo], None],
     ) -> None:
@@ -108,7 +109,7 @@ class _Start:
         self._settings = plan.settings
         self._job = job
         self._seeds = seeds
-        self._lines: Iterator[SeedLine] = read_seeds(seeds, stdin)
+        self._lines = lines
         self._fresh = fresh
         self._on_start = on_start
         self._warnings = [plan.budget.note] if plan.budget.note else []

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -103,6 +104,14 @@ def read_seeds(arguments: Sequence[str], stdin: BinaryIO) -> Iterator[SeedLine]:
                     yield from _read(file, argument)
             except OSError as error:
                 raise UsageError(f"seeds file {argument}: {error.strerror or error}") from error
+
+
+def with_a_seed(lines: Iterator[SeedLine]) -> Iterator[SeedLine]:
+    """The same lines, of which there is at least one: else :class:`UsageError`."""
+    first = next(lines, None)
+    if first is None:
+        raise UsageError("no seeds: the files hold only blank lines and comments")
+    return chain((first,), lines)
 
 
 def _refuse_binary(head: bytes, source: str) -> None:
