@@ -31,6 +31,8 @@ def authority() -> Authority:
 
 
 @pytest.fixture
-def crawl(tmp_path: Path) -> Program:
+def crawl(tmp_path: Path) -> Iterator[Program]:
     """The program as a user runs it; see :class:`tests.servers.program.Program`."""
-    return Program(tmp_path)
+    program = Program(tmp_path)
+    yield program
+    program.close()

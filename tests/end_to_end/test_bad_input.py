@@ -231,12 +231,15 @@ def test_flags_win_over_environment_over_config(open_site, crawl):
 
 
 def test_a_second_run_of_an_active_job_is_refused(open_site, crawl):
-    open_site.slow("/slow", 3)
+    open_site.slow("/slow", 60)
     first = crawl.start([open_site.url("/slow")], depth=0)
     open_site.wait_until(lambda: open_site.log.count("/slow") == 1)
     second = crawl([open_site.url("/slow")], depth=0)
     assert second.code == 4, second
-    assert first.wait().code == 0
+    for _ in range(2):
+        first.interrupt()
+        first.wait_to_hear("stopping")
+    assert first.wait().code == 3
 
 
 def test_output_that_cannot_be_written_is_exit_6_or_2(open_site, crawl):

@@ -51,6 +51,7 @@ def _encoded(coding: bytes, body: bytes) -> Reply:
     return _answer(b"Content-Encoding: " + coding + b"\r\n", body)
 
 
+@functools.cache
 def _bomb_gzip() -> bytes:
     """256 MiB of zeros in 260 kB."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
@@ -110,7 +111,9 @@ _BUILDERS: Final[dict[str, Callable[[], Reply]]] = {
     ),
     "rst_midbody": lambda: Reply(_head(length=100_000) + b"x" * 1000, None, then="reset"),
     # time
-    "body_drip": lambda: Reply(_head(length=100_000) + b"x" * 400, drip=0.1, then="hold"),
+    "body_drip": lambda: Reply(
+        _head(b"X: " + b"x" * 400 + b"\r\n", 100_000) + b"x" * 1000, drip=0.1, piece=500
+    ),
     "hang_after_headers": lambda: Reply(_head(length=1000), then="hold"),
     "hang_no_headers": lambda: Reply(b"", None, then="hold"),
     # content coding

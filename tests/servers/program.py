@@ -175,6 +175,7 @@ class Program:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.output = folder / "output"
+        self._started: list[Running] = []
 
     def __call__(self, seeds: Any, *arguments: str, timeout: float = SECONDS, **options: Any) -> Crawl:
         return self.start(seeds, *arguments, **options).wait(timeout)
@@ -223,7 +224,16 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        return Running(process, Path(self.folder, output) / job, stdin)
+        running = Running(process, Path(self.folder, output) / job, stdin)
+        self._started.append(running)
+        return running
+
+    def close(self) -> None:
+        """Kill what a failed test left running."""
+        for running in self._started:
+            if not running.ended:
+                running.kill()
+            running.wait()
 
 
 def flags(settings: Mapping[str, Any]) -> list[str]:

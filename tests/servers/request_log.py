@@ -13,7 +13,7 @@ class Asked:
     """One request as it arrived. Times are ``time.monotonic()``, one clock for all processes of a machine.
 
     ``connection`` numbers the server's connections from 1; ``port`` is the peer's. ``answered`` is the moment
-    the last byte of the answer was handed to the kernel, ``None`` while there is none.
+    just before the last byte of the answer was handed to the kernel, ``None`` while there is none.
     """
 
     at: float

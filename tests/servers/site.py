@@ -327,6 +327,8 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         asked.status = made.status
+        # Stamped before the write: the peer may have the answer, and ask again, before this thread runs on.
+        asked.answered = time.monotonic()
         if made.drip:
             self._transport.write(made.payload[offset : offset + made.piece])
             if offset + made.piece < len(made.payload):
@@ -340,10 +342,10 @@ class _Connection(asyncio.Protocol):
             case "reset":
                 self._reset()
             case "hold":
+                asked.answered = None
                 return
             case "keep":
                 self._busy = False
-        asked.answered = time.monotonic()
         if not self._busy and self._buffer:
             self._next()
 
