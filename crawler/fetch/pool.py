@@ -11,7 +11,8 @@ import asyncio
 import errno
 import socket
 import time
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -48,16 +49,28 @@ class _CountedSocket(socket.socket):
             pool.open_sockets -= 1
 
 
+class _Peer(ResponseHandler):
+    """A connection that is closed at once, however.
+
+    A polite end over TLS waits up to 30 s for the peer's goodbye, with the descriptor open and the rest of a body that
+    nobody wants still coming in.
+    """
+
+    def close(self) -> None:
+        self.abort()
+
+
 class Pool(aiohttp.TCPConnector):
     """``TCPConnector`` with a budget of open sockets, an address guard and counters.
 
-    Its three overrides (``connect``, ``_create_connection``, the reading of ``_conns``) lean on aiohttp's inside;
+    Its overrides (``connect``, ``_create_connection``, ``_factory``, reading ``_conns``) lean on aiohttp's inside;
     ``tests/fetch/test_pool.py`` fails first where a release changes it. Every connection is made for an
     :class:`~crawler.fetch.attempt.Attempt`, which it finds in :data:`~crawler.fetch.attempt.CURRENT`.
     """
 
     def __init__(self, *, budget: int, guard: AddressRules, **options: Any) -> None:
         super().__init__(socket_factory=self._open_socket, dns_cache_max_size=NAMES_KEPT, **options)
+        self._factory = cast("partial[ResponseHandler]", partial(_Peer, loop=self._loop))
         self._budget = budget
         self._guard = guard
         self._reserved = 0
@@ -98,7 +111,7 @@ class Pool(aiohttp.TCPConnector):
     async def _make_room(self) -> None:
         """Wait until one more socket fits. In use are at most as many as there are workers, fewer than the budget."""
         while self._full():
-            # A transport gives its descriptor back one turn of the loop after abort().
+            # A transport gives its descriptor back one turn of the loop after close().
             await asyncio.sleep(0 if self._close_longest_idle() else 0.002)
 
     def _full(self) -> bool:
@@ -116,8 +129,7 @@ class Pool(aiohttp.TCPConnector):
             protocol, _ = idle.popleft()
             if not idle:
                 del self._conns[key]
-            # Not close(): over TLS that waits up to 30 s for the peer's goodbye, with the descriptor open.
-            protocol.abort()
+            protocol.close()
             return True
         return False
 
