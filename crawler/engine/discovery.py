@@ -7,7 +7,7 @@ the frontier. O(links) a page.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import random
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -19,8 +19,9 @@ from crawler.model.request import Request
 from crawler.rules.scope import ScopeRules
 from crawler.rules.url import UrlRefused, blocked_port, canonical, directory_of, relies_on_page
 
-#: Hrefs remembered over all directories: about 300 bytes each.
-_REMEMBERED: Final = 100_000
+#: Hrefs remembered over all directories: about 300 bytes each, 60 MB in all. Twelve hosts with the Python and
+#: PostgreSQL manuals have 113,000.
+_REMEMBERED: Final = 200_000
 
 
 class Link(NamedTuple):
@@ -50,7 +51,7 @@ class Discovery:
         self._max_url = max_url
         self._key_of = key_of
         self._scope_rule = scope_rule
-        self._directories: OrderedDict[str, dict[str, Link | None]] = OrderedDict()
+        self._directories: dict[str, dict[str, Link | None]] = {}
         self._remembered = 0
 
     def resolve(self, base: str, hrefs: Sequence[tuple[str, bool]]) -> dict[Link, bool]:
@@ -59,15 +60,21 @@ class Discovery:
         ``base`` is the URL that the hrefs are relative to; each comes with its own "may be followed".
         """
         here = self._directory(directory_of(base))
+        # What means something else on each page ("", "?x"): a third of the links of a manual are "#section".
+        own: dict[str, Link | None] = {}
         links: dict[Link, bool] = {}
         for raw, follow in hrefs:
             # Most fragments differ where their pages don't.
             href = raw.partition("#")[0]
-            try:
+            if href in here:
                 link = here[href]
-            except KeyError:
+            elif href in own:
+                link = own[href]
+            else:
                 link = self._canonical(href, base)
-                if not relies_on_page(href):
+                if relies_on_page(href):
+                    own[href] = link
+                else:
                     here[href] = link
                     self._remembered += 1
             if link is not None:
@@ -178,17 +185,15 @@ class Discovery:
         return Link(url.href, url.host, self._key_of(url.href))
 
     def _directory(self, name: str) -> dict[str, Link | None]:
-        """The hrefs of one directory; the one used longest ago goes when there are too many."""
+        """The hrefs of one directory.
+
+        When there are too many, those of any other directory go: where hosts take turns, dropping the one used
+        longest ago would drop the very one that comes next.
+        """
         directories = self._directories
+        while self._remembered > _REMEMBERED:
+            self._remembered -= len(directories.pop(random.choice(list(directories))))
         here = directories.get(name)
         if here is None:
             here = directories[name] = {}
-        else:
-            directories.move_to_end(name)
-        while self._remembered > _REMEMBERED and len(directories) > 1:
-            _, oldest = directories.popitem(last=False)
-            self._remembered -= len(oldest)
-        if self._remembered > _REMEMBERED:
-            here.clear()
-            self._remembered = 0
         return here
