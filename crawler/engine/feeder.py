@@ -174,13 +174,9 @@ class Feeder:
         await self._queue.put(job)
 
     def _refill(self, visit: Visit) -> None:
-        if visit.more and len(visit.queue) < _LOW:
+        if visit.more and len(visit.queue) < self._bench.low_water:
             self._bench.thirsty.add(visit)
             self._nudge()
-
-
-#: A host with more in the frontier is refilled when fewer URLs than this are left in hand.
-_LOW = 64
 
 
 def _unasked(request: Request, reason: Reason, detail: str | None, now: float) -> Result:

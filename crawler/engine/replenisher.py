@@ -16,6 +16,9 @@ from crawler.model.settings import Crawl
 
 #: Three hosts a worker keep every worker busy while two thirds of the hosts wait out their delay (Mercator).
 HOSTS_PER_WORKER = 3
+#: URLs in memory over all hosts, about 400 bytes each: with 10,000 hosts in hand each gets five at a time.
+_URLS_IN_HAND = 50_000
+_FEWEST_URLS = 4
 
 
 class Replenisher:
@@ -77,10 +80,12 @@ class Replenisher:
         thirsty = {visit.host: visit for visit in bench.thirsty}
         bench.thirsty.clear()
         wanted = list(bench.wanted)
+        urls = max(_FEWEST_URLS, min(self._urls_per_host, _URLS_IN_HAND // max(1, len(bench) + hosts)))
+        bench.low_water = max(1, urls // 3)
         self.looking = True
         self._nothing_before = _NEVER if hosts else self._nothing_before
         try:
-            taken = await self._frontier.take(now, hosts, self._urls_per_host, held=held, wanted=wanted)
+            taken = await self._frontier.take(now, hosts, urls, held=held, wanted=wanted)
         finally:
             self.looking = False
         fresh = 0

@@ -123,6 +123,8 @@ class Workbench:
         self.touched: set[Visit] = set()
         #: Hosts that nobody holds and that a request of our own must go to.
         self.wanted: dict[str, list[AuxRequest]] = {}
+        #: A host with more in the frontier is refilled when fewer URLs than this are left of it.
+        self.low_water = 1
         self.in_flight = 0
 
     def __len__(self) -> int:
