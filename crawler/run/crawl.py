@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from crawler.engine.crawler import Crawler, Ended, Stopped
@@ -132,7 +133,9 @@ class _Start:
             sink = NdjsonSink(folder.run(run_id), self._settings.output)
             stack.push_async_callback(sink.close)
             await sink.open(await frontier.files())
-            ended, meter, wire, seeder = await self._crawl(frontier, sink, run_id, resumed)
+            ended, meter, wire, seeder = await self._crawl(
+                frontier, sink, run_id, resumed, examples=extra.get("examples", {})
+            )
             return await self._end(frontier, folder, run_id, extra, ended, meter, wire, seeder)
 
     async def _to_stdout(self) -> Ending:
@@ -229,11 +232,20 @@ class _Start:
         log.info("abandoned the unfinished run", extra={"run_id": run_id, "pending": counts.pending})
 
     async def _crawl(
-        self, frontier: RunFrontier, sink: Sink, run_id: str, resumed: bool
+        self,
+        frontier: RunFrontier,
+        sink: Sink,
+        run_id: str,
+        resumed: bool,
+        *,
+        examples: Mapping[str, Sequence[Any]] = MappingProxyType({}),
     ) -> tuple[Ended, Meter, Wire, Seeder]:
         seeder = self._plan.seeder(frontier)
         batches = seeder.batches(self._lines)
         async with self._plan.crawler(frontier, sink, batches, run_id=run_id) as (crawler, session):
+            crawler.meter.examples.update(
+                {reason: (url, detail) for reason, (url, detail) in examples.items()}
+            )
             with _Signals(crawler):
                 self._on_start(RunInfo(self._job, run_id, resumed, crawler.snapshot))
                 try:
@@ -268,7 +280,9 @@ class _Start:
         )
         content["started_at"] = extra.get("started_at", content["started_at"])
         write_json(folder.run(run_id) / "run.json", content)
-        if code != STOPPED:
+        if code == STOPPED:
+            await frontier.note_run({**extra, "examples": meter.examples})
+        else:
             if code == FINISHED:
                 folder.publish(run_id)
             await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code})
