@@ -84,7 +84,8 @@ class NdjsonSink:
             line = encode(record)
             self._lines.append(line)
             self._buffered += len(line)
-            if self._buffered >= PIECE:
+            # A part that is being closed takes nothing in any more.
+            if self._buffered >= PIECE and self._flushed is None:
                 await self._drain()
 
     async def flush(self, *, last: bool = False) -> Sequence[FileMark]:
@@ -142,7 +143,10 @@ class NdjsonSink:
             data = b"".join(lines)
             if self._pack is not None:
                 data = await asyncio.to_thread(self._pack, data)
-            await self._file.write(data)
+            # One write may take less than all of it: on the disk's last free bytes it says so, and only the next fails.
+            rest = memoryview(data)
+            while rest:
+                rest = rest[await self._file.write(rest) :]
         except OSError as error:
             raise self._storage_error(error) from error
         self._end += len(data)
@@ -215,6 +219,7 @@ class NdjsonSink:
             opened = self._folder / (mark.name + OPEN)
             if mark.closed:
                 if opened.exists():
+                    self._cut(opened, mark)
                     self._finish(mark.name)
                 continue
             self._cut(opened, mark)

@@ -47,7 +47,7 @@ def record_of(result: Result, run_id: str, *, links: bool = True, headers: bool 
             record["canonical"] = facts.canonical
             record["language"] = facts.language
             record["links_count"] = facts.links_count
-            record["links"] = list(facts.links) if links else None
+            record["links"] = list(facts.links)
             record["body"] = facts.text
         case NotModified(response=response):
             _answered(record, response, headers)
@@ -67,6 +67,8 @@ def record_of(result: Result, run_id: str, *, links: bool = True, headers: bool 
         case Skipped(detail=detail, attempted=Attempted() as attempted):
             record["detail"] = _short(detail)
             _attempted(record, attempted, headers)
+    if not links:
+        record["links"] = None
     return record
 
 

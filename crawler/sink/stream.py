@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Sequence
 from typing import BinaryIO, Final
 
@@ -61,5 +62,11 @@ class StreamSink:
             raise StorageError(f"standard output: {error.strerror or error}") from error
 
     def _write(self, data: bytes) -> None:
-        self._stream.write(data)
+        # An unbuffered stream (python -u) may take less than all of it.
+        rest = memoryview(data)
+        while rest:
+            took = self._stream.write(rest)
+            if took is None:
+                raise BlockingIOError(errno.EAGAIN, "it doesn't block and is full")
+            rest = rest[took:]
         self._stream.flush()
