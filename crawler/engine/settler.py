@@ -169,6 +169,11 @@ class Settler:
         visit = self._bench.visits[request.host]
         settlement.leases[visit.host] = visit.token
         self._ended[visit.host].add(request.key)
+        match result:
+            case Page(found=found) | Redirect(found=found):
+                # Also of an answer that is asked again: the filter of known keys has let these pass once, and won't
+                # a second time.
+                settlement.found.extend(found)
         again = self._next_visit(result, self._clock())
         if again is not None and visit.state.closed is not None:
             # What is said of the host is said of this URL: it isn't waited for.
@@ -186,9 +191,6 @@ class Settler:
             if inspect.isawaitable(waited):
                 await waited
         settlement.done.append(Done(request, outcome, reason, status))
-        match result:
-            case Page(found=found) | Redirect(found=found):
-                settlement.found.extend(found)
         if status is None and _was_asked(result):
             self._on_unanswered()
         self._meter.ended(request.url, outcome, reason, status, record["detail"])
