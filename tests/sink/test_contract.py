@@ -175,7 +175,7 @@ async def test_an_unbuffered_stream_that_takes_less_than_all() -> None:
 async def test_a_stream_that_does_not_block_says_so() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    with os.fdos.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0) as stream:
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0) as stream:
         sink = StreamSink(stream)
         await sink.write([{"body": "x" * 200_000}])
         with pytest.raises(StorageError, match="standard output"):
