@@ -81,6 +81,8 @@ class RobotsDesk:
             Kind.ROBOTS,
             via=before.url,
             redirects=before.redirects + 1,
+            # A try that fails at a later hop is a try: else it would be asked for ever.
+            attempt=before.attempt,
             chain=(*before.chain, before.key),
         )
         return AuxRequest(request, aux.for_host, aux.for_origin)

@@ -255,7 +255,7 @@ async def crawl(
     frontier: Any = None,
     sink: Lines | None = None,
     workers: int = 8,
-    within: float = 100_000.0,
+    within: float = 5_000.0,
     on_start: Callable[[Crawler], None] | None = None,
     scope: str | None = None,
     slow_settle: float = 0.0,
