@@ -138,8 +138,7 @@ class Workbench:
             visit.queue.extend(fresh)
             visit.keys.update(request.key for request in fresh)
             visit.more = lease.more
-            if visit.hungry:
-                self.feed_again(visit)
+            self.feed_again(visit)
             return visit
         override = self._overrides.get(lease.host)
         delay = self._settings.delay
@@ -189,6 +188,12 @@ class Workbench:
 
     def starve(self, visit: Visit) -> None:
         """It is due and has nothing to send."""
+        if visit.more:
+            # URLs that a settlement brought while it was at work: no settlement need follow that would say so again.
+            self.thirsty.add(visit)
+        if visit.in_flight:
+            # It is at work still: its answer puts it on the heap again, and a settlement could do nothing for it.
+            return
         visit.hungry = True
         self.hungry.add(visit)
         self.touched.add(visit)
