@@ -52,6 +52,7 @@ class Visit:
         "origins",
         "per_host",
         "queue",
+        "queued",
         "state",
         "token",
         "unsaved",
@@ -70,6 +71,8 @@ class Visit:
         self.keys: set[bytes] = {request.key for request in lease.requests}
         self.more = lease.more
         self.in_flight = 0
+        #: A request of it stands in the work queue, not started yet: until it is, nobody knows when the next may be.
+        self.queued = False
         self.next_at = lease.state.due
         self.last_answer = now
         self.on_heap = False
@@ -159,7 +162,7 @@ class Workbench:
 
     def schedule(self, visit: Visit) -> None:
         """On to the heap, if it isn't there and has a request to give out."""
-        if visit.on_heap or visit.in_flight >= visit.per_host:
+        if visit.on_heap or visit.queued or visit.in_flight >= visit.per_host:
             return
         visit.on_heap = True
         heapq.heappush(self._heap, (visit.next_at, next(self._order), visit))
@@ -208,13 +211,18 @@ class Workbench:
     def sent(self, visit: Visit) -> None:
         """A request of this host has left the heap for the work queue."""
         visit.in_flight += 1
+        visit.queued = True
         self.in_flight += 1
 
-    def started(self, visit: Visit, now: float) -> None:
-        """A worker sends it now. With several in flight the next start is one delay later."""
-        if visit.per_host > 1:
-            visit.next_at = max(visit.next_at, now + delay_of(visit.state, visit.delay, self._settings))
-            self.schedule(visit)
+    def started(self, visit: Visit, now: float) -> bool:
+        """A worker sends it now. With several in flight the next start is one delay later: has its host a turn
+        before the answer?"""
+        visit.queued = False
+        if visit.in_flight >= visit.per_host:
+            return False
+        visit.next_at = max(visit.next_at, now + delay_of(visit.state, visit.delay, self._settings))
+        self.schedule(visit)
+        return True
 
     def answered(self, visit: Visit, state: HostState, now: float) -> None:
         """Its answer is there, and with it the time of the next question.
@@ -234,6 +242,7 @@ class Workbench:
     def returned(self, job: Job) -> None:
         """It was never sent, or cut off by a stop: it is pending as before."""
         visit = job.visit
+        visit.queued = False
         visit.in_flight -= 1
         self.in_flight -= 1
         if job.aux is not None:

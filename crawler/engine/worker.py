@@ -25,7 +25,7 @@ log = logging.getLogger("crawler.engine")
 
 
 class Worker:
-    """``on_answer`` is called whenever a host may have become due."""
+    """``on_answer`` is called whenever the heap of hosts has changed: an answer, or a start beside others."""
 
     def __init__(
         self,
@@ -61,7 +61,8 @@ class Worker:
                 self._queue.task_done()
 
     async def _do(self, job: Job) -> None:
-        self._bench.started(job.visit, self._clock())
+        if self._bench.started(job.visit, self._clock()):
+            self._on_answer()
         try:
             result = await self._ask(job)
         except asyncio.CancelledError:
