@@ -218,11 +218,11 @@ class Workbench:
         """A worker sends it now. With several in flight the next start is one delay later: has its host a turn
         before the answer?"""
         visit.queued = False
-        if visit.in_flight >= visit.per_host:
+        if visit.per_host == 1:
             return False
         visit.next_at = max(visit.next_at, now + delay_of(visit.state, visit.delay, self._settings))
         self.schedule(visit)
-        return True
+        return visit.on_heap
 
     def answered(self, visit: Visit, state: HostState, now: float) -> None:
         """Its answer is there, and with it the time of the next question.
