@@ -240,7 +240,7 @@ class Workbench:
         self.schedule(visit)
 
     def returned(self, job: Job) -> None:
-        """It was never sent, or cut off by a stop: it is pending as before."""
+        """It was never sent: it is pending as before."""
         visit = job.visit
         visit.queued = False
         visit.in_flight -= 1
@@ -250,6 +250,14 @@ class Workbench:
         else:
             visit.queue.appendleft(job.request)
         self.schedule(visit)
+
+    def cut_off(self, job: Job, now: float) -> None:
+        """It was sent, and its answer isn't waited for: pending as before, but the host has been asked."""
+        visit = job.visit
+        due = now + delay_of(visit.state, visit.delay, self._settings)
+        visit.state = replace(visit.state, due=max(visit.state.due, due))
+        self.touched.add(visit)
+        self.returned(job)
 
     def close_host(self, visit: Visit, reason: Reason, detail: str) -> None:
         """For the rest of this run its URLs end with ``reason``, at once."""

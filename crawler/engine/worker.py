@@ -66,7 +66,7 @@ class Worker:
         try:
             result = await self._ask(job)
         except asyncio.CancelledError:
-            self._bench.returned(job)
+            self._bench.cut_off(job, self._clock())
             raise
         now = self._clock()
         result.wait = job.wait
