@@ -213,13 +213,14 @@ class Settler:
                 and visit.keys <= ended.get(visit.host, _NOTHING)
             )
             if release:
+                visit.leaving = True
                 released.append(visit)
             settlement.hosts.append(HostReturn(visit.host, visit.token, visit.state, release))
             settlement.robots.extend(visit.unsaved)
             visit.unsaved = []
         bench.touched.clear()
         # A host that waits hungry for this very settlement is looked at again at the next.
-        bench.touched.update(visit for visit in bench.hungry if visit not in released)
+        bench.touched.update(visit for visit in bench.hungry if not visit.leaving)
         return released
 
 

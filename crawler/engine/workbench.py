@@ -46,6 +46,7 @@ class Visit:
         "in_flight",
         "keys",
         "last_answer",
+        "leaving",
         "more",
         "next_at",
         "on_heap",
@@ -77,6 +78,8 @@ class Visit:
         self.last_answer = now
         self.on_heap = False
         self.hungry = False
+        #: The settlement that ends its lease is on its way to the frontier: nothing may be sent under it any more.
+        self.leaving = False
         self.origins: dict[str, OriginRobots] = {}
         #: robots.txt had since the last settlement.
         self.unsaved: list[RobotsEntry] = []
@@ -273,7 +276,7 @@ class Workbench:
     def ask_aux(self, aux: AuxRequest) -> None:
         """Put a request of our own before the URLs of the host that it goes to; if it isn't in hand, want it."""
         visit = self.visits.get(aux.request.host)
-        if visit is None:
+        if visit is None or visit.leaving:
             self.wanted.setdefault(aux.request.host, []).append(aux)
             return
         visit.aux.append(aux)
@@ -286,8 +289,6 @@ class Workbench:
         self.touched.discard(visit)
         if self.visits.get(visit.host) is visit:
             del self.visits[visit.host]
-        for aux in visit.aux:
-            self.ask_aux(aux)
 
     def held(self) -> list[Held]:
         """The thirsty hosts, as the frontier wants them named."""
