@@ -18,7 +18,7 @@ from crawler.model.errors import UsageError
     [
         # plenty: four connections a worker, at least 1,024
         (256, None, 1_048_576, 20, 8192, 256, None),
-        (1000, None, 1_048_576, 20, 4000, 1000, None),
+        (1000, None, 1_048_576, 20, 8192, 1000, None),
         (1, None, 1_048_576, 20, 8192, 1, None),
         # the usual soft limit
         (256, None, 1024, 20, 980, 256, None),
