@@ -158,6 +158,7 @@ class Crawler:
             key_of=key_of,
             hurry=self._settler.hurry,
             nudge=self._nudge,
+            refuse=self._desk.refuse,
         )
         self._replenisher = Replenisher(
             frontier,

@@ -35,7 +35,8 @@ class Held:
 
 
 class Feeder:
-    """``product_token`` is the name that robots.txt rules are looked up by."""
+    """``product_token`` is the name that robots.txt rules are looked up by. ``refuse`` is told of a robots.txt that its
+    host, closed for this run, isn't asked for."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Feeder:
         key_of: Callable[[str], bytes],
         hurry: Callable[[], None],
         nudge: Callable[[], None],
+        refuse: Callable[[AuxRequest, Reason, str | None, float], None],
     ) -> None:
         self._bench = bench
         self._queue = queue
@@ -65,6 +67,7 @@ class Feeder:
         self._key_of = key_of
         self._hurry = hurry
         self._nudge = nudge
+        self._refuse = refuse
         self.wake = asyncio.Event()
         #: Pages that may still be answered under ``max_pages``, those in flight taken off; None: no limit.
         self.pages_left = limits.max_pages
@@ -103,6 +106,9 @@ class Feeder:
         while True:
             if visit.aux:
                 aux = visit.aux.popleft()
+                if visit.state.closed is not None:
+                    self._refuse(aux, visit.state.closed, visit.state.detail, now)
+                    continue
                 await self._send(Job(visit, aux.request, aux), now)
                 return True
             if not visit.queue:

@@ -63,6 +63,10 @@ class RobotsDesk:
         self._meter.count(f"aux.robots.{entry.reason or f'{entry.status // 100}xx'}")
         self._hand_over(visit, known, entry)
 
+    def refuse(self, aux: AuxRequest, reason: Reason, detail: str | None, now: float) -> None:
+        """The host that it would have to be asked of isn't asked any more in this run."""
+        self.learn(aux, Skipped(aux.request, reason, detail, now), now)
+
     def _hop(self, aux: AuxRequest, result: Redirect) -> AuxRequest | None:
         before = result.request
         if result.reason is not None or before.redirects + 1 > MOST_HOPS:

@@ -17,7 +17,7 @@ from crawler.model.frontier import Held, HostState, Lease, RobotsEntry
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.model.settings import HostOverride, Politeness
-from crawler.rules.politeness import delay_of
+from crawler.rules.politeness import closing, delay_of
 
 
 @dataclass(slots=True)
@@ -136,8 +136,12 @@ class Workbench:
     def __len__(self) -> int:
         return len(self.visits)
 
-    def admit(self, lease: Lease, now: float) -> Visit:
-        """A lease has come: a new host in hand, or further URLs for one that is."""
+    def admit(self, lease: Lease, now: float, not_before: float = 0.0) -> Visit:
+        """A lease has come: a new host in hand, or further URLs for one that is.
+
+        A host that is closed, or may not be asked for longer than ``patience``, has its URLs ended at once. Any other
+        is asked no earlier than ``not_before``: the moment that the frontier was told it is.
+        """
         visit = self.visits.get(lease.host)
         if visit is not None and lease.refill:
             fresh = [request for request in lease.requests if request.key not in visit.keys]
@@ -160,6 +164,11 @@ class Workbench:
         visit.aux.extend(self.wanted.pop(lease.host, ()))
         self.visits[lease.host] = visit
         self.touched.add(visit)
+        verdict = closing(visit.state, now, self._settings)
+        if verdict is not None:
+            self.close_host(visit, *verdict)
+            return visit
+        visit.next_at = max(visit.next_at, not_before)
         self.schedule(visit)
         return visit
 
