@@ -166,6 +166,7 @@ class Crawler:
             self._clock,
             settings.crawl,
             workers=workers,
+            patience=settings.politeness.patience,
             on_leases=self._feeder.wake.set,
         )
         self._limiter = Limiter(self.meter)

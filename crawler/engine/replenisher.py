@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from crawler.engine.clock import Clock
 from crawler.engine.workbench import Workbench
+from crawler.model.frontier import Taken
 from crawler.model.protocols import Frontier
 from crawler.model.settings import Crawl
 
@@ -30,6 +31,7 @@ class Replenisher:
         settings: Crawl,
         *,
         workers: int,
+        patience: float,
         on_leases: Callable[[], None],
     ) -> None:
         self._frontier = frontier
@@ -38,6 +40,7 @@ class Replenisher:
         self._urls_per_host = settings.urls_per_host
         self._most_hosts = settings.hosts_in_hand
         self._workers = workers
+        self._patience = patience
         self._on_leases = on_leases
         self._wake = asyncio.Event()
         #: The frontier is known to have no free host that is due before this (Unix seconds).
@@ -86,6 +89,8 @@ class Replenisher:
         self._nothing_before = _NEVER if hosts else self._nothing_before
         try:
             taken = await self._frontier.take(now, hosts, urls, held=held, wanted=wanted)
+            if taken.next_due is not None and taken.next_due > now + self._patience:
+                await self._end_deferred(now, taken, hosts, urls)
         finally:
             self.looking = False
         fresh = 0
@@ -108,6 +113,22 @@ class Replenisher:
         if bench.wanted.keys() & set(wanted):
             # Somebody else holds them: ask again, but not at once.
             await asyncio.sleep(_PAUSE)
+
+    async def _end_deferred(self, now: float, taken: Taken, hosts: int, urls: int) -> None:
+        """All that is left is due later than anybody waits (a Retry-After of an earlier run): it is taken all the same,
+        so that it comes to its end in this run (rule 18)."""
+        assert taken.next_due is not None
+        free = hosts - sum(not lease.refill for lease in taken.leases)
+        if free <= 0:
+            return
+        # One patience at a time: what Retry-After may ask for at most, a day, is through in 144 looks.
+        until = taken.next_due + self._patience
+        late = await self._frontier.take(until, free, urls)
+        now = self._clock()
+        for lease in late.leases:
+            self._bench.admit(lease, now, until)
+        if late.leases:
+            self._nothing_before = 0.0
 
     def _room(self, now: float) -> int:
         """How many hosts to lease now: up to three a worker, and further while workers idle."""
