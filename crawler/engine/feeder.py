@@ -132,7 +132,8 @@ class Feeder:
             self._refill(visit)
             unasked += 1
             if unasked >= _UNASKED_AT_ONCE:
-                # Ten thousand disallowed URLs must not hold the other hosts back.
+                # Ten thousand disallowed URLs must not hold the other hosts back: those due by now come first.
+                visit.next_at = max(visit.next_at, now)
                 self._bench.schedule(visit)
                 await asyncio.sleep(0)
                 return True
