@@ -36,7 +36,9 @@ def test_a_url_is_tried_three_times_and_says_so(answer):
     assert done.ended.counts.tally["retries"] == 2
 
 
-@pytest.mark.parametrize("answer", [Answer(500), Answer(0, fails=Reason.TIMEOUT_HEADERS), Answer(0, fails=Reason.HTTP_EMPTY_REPLY)])
+@pytest.mark.parametrize(
+    "answer", [Answer(500), Answer(0, fails=Reason.TIMEOUT_HEADERS), Answer(0, fails=Reason.HTTP_EMPTY_REPLY)]
+)
 def test_a_robots_txt_behind_a_redirect_is_tried_three_times(answer):
     """Each try begins at the first hop; the count goes along."""
     pages = {f"{A}/robots.txt": moved(f"{B}/robots.txt"), f"{B}/robots.txt": answer, f"{A}/": page()}
@@ -60,7 +62,7 @@ def test_a_robots_txt_is_asked_once_an_origin():
 def test_connection_failures_close_the_host_for_all_its_urls():
     down = Answer(0, fails=Reason.CONNECT_REFUSED)
     seeds = [f"{A}/{n}" for n in range(300)]
-    done = virtually(crawl({url: down for url in seeds}, seeds))
+    done = virtually(crawl(dict.fromkeys(seeds, down), seeds))
     assert len(done.web.log) == 5
     assert {row["reason"] for row in done.by_url.values()} == {"host_given_up"}
     assert len(done.by_url) == 300

@@ -7,6 +7,7 @@ work without time, and a crawl that never ends shows as time without work.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,7 +96,9 @@ class Answer:
 
 def page(*links: str, took: float = 0.01, status: int = 200) -> Answer:
     anchors = "".join(f'<a href="{link}">x</a>' for link in links)
-    return Answer(status, f"<html><body>{anchors}</body></html>".encode(), {"Content-Type": "text/html"}, took)
+    return Answer(
+        status, f"<html><body>{anchors}</body></html>".encode(), {"Content-Type": "text/html"}, took
+    )
 
 
 def moved(to: str, status: int = 302, took: float = 0.01) -> Answer:
@@ -165,7 +168,7 @@ class Web:
     def gaps(self, host: str) -> list[float]:
         """From each answer of a host to the next question."""
         asked = [one for one in self.log if one.host == host]
-        return [later.at - earlier.ended for earlier, later in zip(asked, asked[1:], strict=False)]
+        return [later.at - earlier.ended for earlier, later in itertools.pairwise(asked)]
 
 
 class Lines:
@@ -272,9 +275,7 @@ async def crawl(
     sink = sink if sink is not None else Lines()
 
     async def batches() -> AsyncIterator[Sequence[Request]]:
-        requests = [
-            one if isinstance(one, Request) else seed(one, frontier.salt, scope) for one in seeds
-        ]
+        requests = [one if isinstance(one, Request) else seed(one, frontier.salt, scope) for one in seeds]
         for at in range(0, len(requests), 1000):
             yield requests[at : at + 1000]
 

@@ -1,0 +1,191 @@
+"""Every host in hand comes to its turn or to its end; nobody is asked too soon; waiting costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from crawler.engine.crawler import Stopped
+from crawler.frontier.memory import MemoryFrontier
+from tests.engine.vocabulary import (
+    Answer,
+    Web,
+    clock,
+    crawl,
+    moved,
+    page,
+    settings,
+    text,
+    virtually,
+)
+
+A = "http://a.test"
+B = "http://b.test"
+BUSY = Answer(429, headers={"Retry-After": "86000"})
+
+
+def reasons(done):
+    return {url: row["reason"] for url, row in done.by_url.items()}
+
+
+def test_a_retry_on_a_host_that_is_closed_meanwhile_is_not_waited_for():
+    """/1 waits in the frontier for its second try when /2 closes the host: it comes back with the host closed."""
+    done = virtually(
+        crawl({f"{A}/1": Answer(500), f"{A}/2": BUSY}, [f"{A}/1", f"{A}/2"], made=settings(delay=1.0))
+    )
+    assert reasons(done) == dict.fromkeys([f"{A}/1", f"{A}/2"], "deferred_retry_after")
+    assert done.took < 20
+    assert len(done.web.log) == 2
+
+
+def test_a_robots_txt_on_a_host_that_may_not_be_asked_is_unreachable():
+    """b.test says: not for a day. a.test's robots.txt redirects there, before or after that is known."""
+    pages = {
+        f"{A}/robots.txt": moved(f"{B}/robots.txt"),
+        f"{B}/robots.txt": BUSY,
+        f"{A}/": page(),
+        f"{B}/": page(),
+    }
+    done = virtually(crawl(pages, [f"{A}/", f"{B}/"], made=settings(obey=True, delay=1.0)))
+    assert reasons(done) == dict.fromkeys([f"{A}/", f"{B}/"], "robots_unreachable")
+    assert len(done.web.of(f"{B}/robots.txt")) == 1, "a day means a day"
+
+
+def test_a_robots_txt_on_a_host_closed_and_given_back_is_unreachable():
+    pages = {
+        f"{A}/robots.txt": moved(f"{B}/robots.txt", took=30),
+        f"{B}/robots.txt": text(""),
+        f"{A}/": page(),
+        f"{B}/": BUSY,
+    }
+    done = virtually(crawl(pages, [f"{A}/", f"{B}/"], made=settings(obey=True, delay=1.0)))
+    assert reasons(done) == {f"{A}/": "robots_unreachable", f"{B}/": "deferred_retry_after"}
+    assert len(done.web.of(f"{B}/robots.txt")) == 1
+
+
+def test_a_host_that_the_last_run_was_sent_away_from_for_a_day_is_not_waited_for():
+    """Rule 18: beyond [politeness] patience its URLs end, and the due time is kept."""
+
+    async def two_runs():
+        frontier = MemoryFrontier(clock=clock)
+        await frontier.begin_run("1", clock())
+        web = Web({f"{A}/": BUSY, f"{B}/": page()})
+        await crawl(web, [f"{A}/"], frontier=frontier)
+        await frontier.finish_run()
+        await frontier.begin_run("2", clock())
+        done = await crawl(web, [f"{A}/", f"{B}/"], frontier=frontier)
+        return done, frontier._hosts["a.test"].state.due - clock()
+
+    done, left = virtually(two_runs())
+    assert reasons(done) == {f"{A}/": "deferred_retry_after", f"{B}/": None}
+    assert len(done.web.of(f"{A}/")) == 1
+    assert done.took < 5
+    assert left > 85_000
+
+
+def test_a_request_cut_off_by_a_stop_counts_for_the_delay():
+    """It was sent: the next start leaves the host alone for one delay from then."""
+
+    async def stopped():
+        frontier = MemoryFrontier(clock=clock)
+        await frontier.begin_run("1", clock())
+        loop = asyncio.get_running_loop()
+
+        def start(crawler):
+            loop.call_later(5, crawler.stop)
+            loop.call_later(6, crawler.stop)
+
+        done = await crawl(
+            {f"{A}/": page(took=50)}, [f"{A}/"], frontier=frontier, on_start=start, made=settings(delay=3.0)
+        )
+        return done, frontier._hosts["a.test"].state.due - clock()
+
+    done, due_in = virtually(stopped())
+    assert done.ended.stopped is Stopped.SIGNAL
+    assert done.ended.counts.pending == 1
+    assert done.by_url == {}
+    assert due_in == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 4])
+@pytest.mark.parametrize("workers", [1, 3, 30])
+def test_starts_to_a_host_are_spaced_however_long_they_wait_for_a_worker(at_once, workers):
+    urls = [f"http://h{host}.test/{n}" for host in range(6) for n in range(12)]
+    pages = {url: page(took=0.05 + 0.3 * (number * 7 % 5)) for number, url in enumerate(urls)}
+    done = virtually(crawl(pages, urls, workers=workers, made=settings(per_host=at_once, delay=0.2)))
+    assert len(done.by_url) == 72
+    for host in (f"h{host}.test" for host in range(6)):
+        starts = [asked.at for asked in done.web.log if asked.host == host]
+        assert min(b - a for a, b in itertools.pairwise(starts)) >= 0.2 - 1e-6
+        assert done.web.most_in_flight[host] <= at_once
+
+
+def test_several_requests_are_in_flight_to_a_host_that_allows_it():
+    """A start makes its host due again: nothing else need happen for the second to be sent."""
+    urls = [f"{A}/{n}" for n in range(8)]
+    done = virtually(crawl({url: page(took=10) for url in urls}, urls, made=settings(per_host=4)))
+    assert done.web.most_in_flight["a.test"] == 4
+    assert done.took < 22
+
+
+def test_waiting_for_an_answer_does_not_commit_again_and_again():
+    """per_host 2, one slow page: the host has nothing more to send and something on its way."""
+    pages = {f"{A}/": page(took=60), f"{A}/1": page(took=1)}
+    done = virtually(crawl(pages, [f"{A}/", f"{A}/1"], made=settings(per_host=2)))
+    assert len(done.by_url) == 2
+    assert done.sink.flushes < 8
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.9, 1.1, 2.5])
+@pytest.mark.parametrize("took", [0.05, 0.7, 1.3, 2.9])
+def test_urls_found_while_their_host_was_at_work_are_asked(delay, took):
+    """A settlement that brings URLs to a host in hand finds it on the heap, at work or hungry."""
+    pages = {f"{A}/": page("/1"), f"{A}/2": page(took=took), f"{A}/1": page("/3"), f"{A}/3": page()}
+    done = virtually(crawl(pages, [f"{A}/", f"{A}/2"], made=settings(delay=delay), slow_settle=0.05))
+    assert sorted(done.by_url) == [f"{A}/", f"{A}/1", f"{A}/2", f"{A}/3"]
+    assert done.took < 60
+
+
+@pytest.mark.parametrize("settling", [0.05, 0.4, 1.5])
+def test_a_robots_txt_that_leads_to_a_host_whose_lease_is_ending(settling):
+    """b.test is done and its release is being written when a.test's robots.txt redirects to it."""
+    for step in range(60):
+        pages = {
+            f"{A}/robots.txt": moved(f"{B}/robots.txt", took=0.05 + step / 20),
+            f"{B}/robots.txt": text("User-agent: *\nDisallow: /x", took=0.05),
+            f"{A}/": page(),
+            f"{B}/": page(took=0.3),
+        }
+        made = settings(obey=True, delay=0.2)
+        done = virtually(crawl(pages, [f"{A}/", f"{B}/"], made=made, slow_settle=settling))
+        assert len(done.by_url) == 2, step
+        assert done.web.most_in_flight["b.test"] == 1, step
+        assert min(done.web.gaps("b.test")) >= 0.2 - 1e-6, step
+
+
+def test_ten_thousand_disallowed_urls_hold_nobody_back():
+    """They end unasked, a few at a time; the other hosts' requests go out between them."""
+    order = []
+
+    def asked(request):
+        order.append(request.host)
+        return page()
+
+    pages = {
+        f"{A}/robots.txt": text("User-agent: *\nDisallow: /"),
+        f"{B}/robots.txt": text(""),
+        f"{B}/": asked,
+    }
+    done = virtually(
+        crawl(
+            pages,
+            [*(f"{A}/{n}" for n in range(10_000)), f"{B}/"],
+            made=settings(obey=True, urls_per_host=20_000),
+            on_result=lambda result, record: order.append(record["host"]),
+        )
+    )
+    assert len(done.by_url) == 10_001
+    assert len(done.web.of(f"{A}/robots.txt")) == 1
+    assert order.index("b.test") < 1_000
