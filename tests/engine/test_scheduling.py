@@ -183,6 +183,7 @@ def test_ten_thousand_disallowed_urls_hold_nobody_back():
             pages,
             [*(f"{A}/{n}" for n in range(10_000)), f"{B}/"],
             made=settings(obey=True, urls_per_host=20_000),
+            tick=1e-6,
             on_result=lambda result, record: order.append(record["host"]),
         )
     )

@@ -262,9 +262,10 @@ async def crawl(
     on_start: Callable[[Crawler], None] | None = None,
     scope: str | None = None,
     slow_settle: float = 0.0,
+    tick: float = 0.0,
     **more: Any,
 ) -> Outcome:
-    """Crawl to the end, which must come within so many virtual seconds."""
+    """Crawl to the end, which must come within so many virtual seconds. ``tick``: what each look at the clock takes."""
     web = pages if isinstance(pages, Web) else Web(pages)
     made = made if made is not None else settings()
     if frontier is None:
@@ -279,6 +280,7 @@ async def crawl(
         for at in range(0, len(requests), 1000):
             yield requests[at : at + 1000]
 
+    ticks = itertools.count()
     crawler = Crawler(
         made,
         frontier,
@@ -290,7 +292,7 @@ async def crawl(
         scope=ScopeRules(made.scope),
         product_token="crawler",
         workers=workers,
-        clock=clock,
+        clock=lambda: clock() + next(ticks) * tick,
         **more,
     )
     if on_start is not None:
