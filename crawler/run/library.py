@@ -113,28 +113,30 @@ async def crawl(
 
 
 class _Handover:
-    """A sink that hands records to a reader in the same loop."""
+    """A sink that hands records to a reader in the same loop, once they are settled."""
 
     def __init__(self) -> None:
+        self._unsettled: list[Record] = []
         self._queue: asyncio.Queue[Record | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(MOST_WAITING)
         self._left = False
 
     async def write(self, records: Sequence[Record]) -> None:
+        self._unsettled += records
+
+    async def flush(self, *, last: bool = False) -> Sequence[FileMark]:
+        return ()
+
+    async def settled(self) -> None:
+        records, self._unsettled = self._unsettled, []
         for record in records:
             if self._left:
                 return
             await self._room.acquire()
             self._queue.put_nowait(record)
 
-    async def flush(self, *, last: bool = False) -> Sequence[FileMark]:
-        return ()
-
-    async def settled(self) -> None:
-        pass
-
     async def cut_back(self) -> None:
-        pass
+        self._unsettled.clear()
 
     async def close(self) -> None:
         pass

@@ -76,44 +76,53 @@ class Seeder:
         )
 
     async def batches(self, lines: Iterator[SeedLine]) -> AsyncGenerator[Sequence[Request], None]:
-        """At most two batches wait: memory does not grow with the number of seeds."""
+        """What has been read, at most :data:`BATCH` at a time; a line is handed on at once, also where the pipe falls
+        silent behind it. The thread is two batches ahead at most: memory does not grow with the number of seeds."""
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[list[Request] | BaseException | None] = asyncio.Queue()
-        room = threading.Semaphore(2)
-        over = threading.Event()
-
-        def tell(item: list[Request] | BaseException | None) -> None:
-            room.acquire()
-            if not over.is_set():
-                loop.call_soon_threadsafe(queue.put_nowait, item)
+        come = asyncio.Event()
+        tray: list[Request] = []
+        changed = threading.Condition()
+        over = ended = False
+        error: BaseException | None = None
 
         def read() -> None:
+            nonlocal ended, error
             try:
-                batch: list[Request] = []
                 for line in lines:
-                    if over.is_set():
-                        return
-                    batch.append(self.request(line))
-                    if len(batch) >= BATCH:
-                        tell(batch)
-                        batch = []
-                tell(batch)
-                tell(None)
-            except BaseException as error:
-                tell(error)
+                    request = self.request(line)
+                    with changed:
+                        while len(tray) >= 2 * BATCH and not over:
+                            changed.wait()
+                        if over:
+                            return
+                        tray.append(request)
+                        if len(tray) == 1:
+                            loop.call_soon_threadsafe(come.set)
+            except BaseException as raised:
+                error = raised
+            with changed:
+                ended = True
+                if not over:
+                    loop.call_soon_threadsafe(come.set)
 
         # A daemon: a read from a pipe that never ends cannot be interrupted, and must not keep the program alive.
         threading.Thread(target=read, name="seeds", daemon=True).start()
         try:
             while True:
-                item = await queue.get()
-                room.release()
-                if item is None:
+                await come.wait()
+                come.clear()
+                with changed:
+                    batch, last = tray[:], ended
+                    tray.clear()
+                    changed.notify()
+                for start in range(0, len(batch), BATCH):
+                    yield batch[start : start + BATCH]
+                if last:
+                    if error is not None:
+                        raise error
                     return
-                if isinstance(item, BaseException):
-                    raise item
-                if item:
-                    yield item
         finally:
-            over.set()
-            room.release()
+            with changed:
+                over = True
+                tray.clear()
+                changed.notify()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,6 +23,7 @@ from crawler.model.reasons import Reason
 LONGEST_LINE: Final = 64 * 1024
 
 _SNIFFED: Final = 8 * 1024
+_LINE_END: Final = re.compile(rb"\r\n?|\n")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _JOB: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -82,6 +85,9 @@ def check_seeds(arguments: Sequence[str]) -> None:
         if argument == "-" or is_url(argument):
             continue
         try:
+            if Path(argument).is_fifo():
+                # `<(zcat seeds.gz)`: what is read here would be missing later.
+                continue
             with open(argument, "rb") as file:
                 _refuse_binary(file.read(_SNIFFED), argument)
         except OSError as error:
@@ -97,7 +103,8 @@ def read_seeds(arguments: Sequence[str], stdin: BinaryIO) -> Iterator[SeedLine]:
         if is_url(argument):
             yield _line(argument.encode("utf-8", "surrogateescape"), "argument", number)
         elif argument == "-":
-            yield from _read(stdin, "stdin")
+            with _own(stdin) as file:
+                yield from _read(file, "stdin")
         else:
             try:
                 with open(argument, "rb") as file:
@@ -121,21 +128,46 @@ def _refuse_binary(head: bytes, source: str) -> None:
         raise UsageError(f"seeds file {source}: this is a binary file, not text with one URL a line")
 
 
+@contextmanager
+def _own(stdin: BinaryIO) -> Iterator[BinaryIO]:
+    """A reader of our own over the same descriptor. Seeds are read in a thread that may never come back from a silent
+    pipe; where that is ``sys.stdin``, the interpreter aborts (exit 134) when it wants to close it at its end."""
+    try:
+        descriptor = os.dup(stdin.fileno())
+    except (OSError, ValueError):
+        # No descriptor: a stream in memory.
+        yield stdin
+        return
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
 def _read(file: BinaryIO, source: str) -> Iterator[SeedLine]:
-    number = 0
-    while chunk := file.readline(LONGEST_LINE):
-        number += 1
-        if number == 1:
+    """Lines end with LF, CR LF or, in old Mac files, CR alone: there all of the file is one line to ``readline``."""
+    number, rest, after_cr = 0, b"", False
+    first = True
+    while (chunk := file.readline(LONGEST_LINE)) or rest:
+        if first:
             _refuse_binary(chunk[:_SNIFFED], source)
             chunk = chunk.removeprefix(codecs.BOM_UTF8)
-        if len(chunk) == LONGEST_LINE and not chunk.endswith(b"\n"):
-            yield _overlong(file, chunk, source, number)
-            continue
-        # Old Mac files end lines with CR alone: such a file is one "line" to readline.
-        for piece in chunk.strip(b"\r\n").split(b"\r"):
+            first = False
+        elif after_cr:
+            # The piece before ended between CR and LF.
+            chunk = chunk.removeprefix(b"\n")
+        data = rest + chunk
+        pieces = data.splitlines()
+        rest, after_cr = b"", data.endswith(b"\r")
+        if chunk and not data.endswith((b"\n", b"\r")):
+            rest = pieces.pop()
+        for piece in pieces:
+            number += 1
             raw = piece.strip(b" \t\f\v")
             if raw and not raw.startswith(b"#"):
                 yield _line(raw, source, number)
+        if len(rest) >= LONGEST_LINE:
+            number += 1
+            line, rest = _overlong(file, rest, source, number)
+            yield line
 
 
 def _line(raw: bytes, source: str, number: int) -> SeedLine:
@@ -148,13 +180,17 @@ def _line(raw: bytes, source: str, number: int) -> SeedLine:
         )
 
 
-def _overlong(file: BinaryIO, chunk: bytes, source: str, number: int) -> SeedLine:
-    hasher = hashlib.blake2b(chunk, digest_size=16)
-    head, length = chunk[:4096], len(chunk)
-    while not chunk.endswith(b"\n") and (chunk := file.readline(LONGEST_LINE)):
-        hasher.update(chunk)
-        length += len(chunk)
+def _overlong(file: BinaryIO, head: bytes, source: str, number: int) -> tuple[SeedLine, bytes]:
+    """The line that begins with ``head``, read past, and what came behind its end."""
+    hasher, length, rest = hashlib.blake2b(head, digest_size=16), len(head), b""
+    while chunk := file.readline(LONGEST_LINE):
+        end = _LINE_END.search(chunk)
+        piece = chunk if end is None else chunk[: end.start()]
+        hasher.update(piece)
+        length += len(piece)
+        if end is not None:
+            rest = chunk[end.end() :]
+            break
+    text = head[:4096].decode("utf-8", "replace")
     detail = f"a line of {length} bytes"
-    return SeedLine(
-        head.decode("utf-8", "replace"), source, number, hasher.digest(), Reason.URL_TOO_LONG, detail
-    )
+    return SeedLine(text, source, number, hasher.digest(), Reason.URL_TOO_LONG, detail), rest
