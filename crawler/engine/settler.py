@@ -71,13 +71,14 @@ class Settler:
         self._timer: asyncio.TimerHandle | None = None
         self._hurried = False
         self._finishing = False
+        self._taking = 0
         self.busy = False
         self.commits = 0
 
     @property
     def unsettled(self) -> int:
-        """Results taken in that no settlement has covered yet."""
-        return len(self._settlement.done) + len(self._settlement.again)
+        """Results taken in that no settlement has covered yet, those in the hands of ``on_result`` included."""
+        return len(self._settlement.done) + len(self._settlement.again) + self._taking
 
     def hurry(self) -> None:
         """The feeder has nothing due and hosts wait for URLs: settle at once what there is."""
@@ -105,10 +106,12 @@ class Settler:
         """Make records of all that has come; settle on the way when that is a batch."""
         while batch := self._results.drain(_AT_ONCE):
             records: list[Record] = []
-            for result in batch:
-                record = await self._take(result)
+            for left in range(len(batch), 0, -1):
+                self._taking = left
+                record = await self._take(batch[-left])
                 if record is not None:
                     records.append(record)
+            self._taking = 0
             if records:
                 await self._sink.write(records)
             if self.unsettled >= self._most:
