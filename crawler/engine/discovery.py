@@ -65,7 +65,10 @@ class Discovery:
         links: dict[Link, bool] = {}
         for raw, follow in hrefs:
             # Most fragments differ where their pages don't.
-            href = raw.partition("#")[0]
+            href, mark, _ = raw.partition("#")
+            if mark and href[-1:] <= " ":
+                # What stands before the mark is no longer at the end, where blanks would be dropped.
+                href += mark
             if href in here:
                 link = here[href]
             elif href in own:
