@@ -17,7 +17,7 @@ from crawler.model.protocols import ScopeRule
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.rules.scope import ScopeRules
-from crawler.rules.url import UrlRefused, blocked_port, canonical, directory_of, relies_on_page
+from crawler.rules.url import UrlRefused, blocked_port, canonical, clean_seed_line, directory_of, relies_on_page
 
 #: Hrefs remembered over all directories: about 300 bytes each, 60 MB in all. Twelve hosts with the Python and
 #: PostgreSQL manuals have 113,000.
@@ -126,7 +126,7 @@ class Discovery:
             url = canonical(target, request.url, max_length=self._max_url)
         except UrlRefused as refused:
             if refused.reason in (Reason.URL_SCHEME, Reason.BLOCKED_PORT):
-                shown = refused.url.href if refused.url is not None else target
+                shown = refused.url.href if refused.url is not None else clean_seed_line(target)
                 return shown, None, Reason.REDIRECT_BLOCKED, refused.detail
             raise
         key = self._key_of(url.href)
