@@ -23,7 +23,7 @@ from crawler.model.reasons import Reason
 LONGEST_LINE: Final = 64 * 1024
 
 _SNIFFED: Final = 8 * 1024
-_LINE_END: Final = re.compile(rb"\r\n?|\n")
+_LINE_END: Final = re.compile(rb"[\r\n]")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _JOB: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -165,8 +165,7 @@ def _read(file: BinaryIO, source: str) -> Iterator[SeedLine]:
             if raw and not raw.startswith(b"#"):
                 yield _line(raw, source, number)
         if len(rest) >= LONGEST_LINE:
-            number += 1
-            line, rest = _overlong(file, rest, source, number)
+            line, rest = _overlong(file, rest, source, number + 1)
             yield line
 
 
@@ -181,7 +180,7 @@ def _line(raw: bytes, source: str, number: int) -> SeedLine:
 
 
 def _overlong(file: BinaryIO, head: bytes, source: str, number: int) -> tuple[SeedLine, bytes]:
-    """The line that begins with ``head``, read past, and what came behind its end."""
+    """The line that begins with ``head``, read past, and what came behind it, its end included."""
     hasher, length, rest = hashlib.blake2b(head, digest_size=16), len(head), b""
     while chunk := file.readline(LONGEST_LINE):
         end = _LINE_END.search(chunk)
@@ -189,7 +188,7 @@ def _overlong(file: BinaryIO, head: bytes, source: str, number: int) -> tuple[Se
         hasher.update(piece)
         length += len(piece)
         if end is not None:
-            rest = chunk[end.end() :]
+            rest = chunk[end.start() :]
             break
     text = head[:4096].decode("utf-8", "replace")
     detail = f"a line of {length} bytes"
