@@ -17,7 +17,14 @@ from crawler.model.protocols import ScopeRule
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.rules.scope import ScopeRules
-from crawler.rules.url import UrlRefused, blocked_port, canonical, clean_seed_line, directory_of, relies_on_page
+from crawler.rules.url import (
+    UrlRefused,
+    blocked_port,
+    canonical,
+    clean_seed_line,
+    directory_of,
+    relies_on_page,
+)
 
 #: Hrefs remembered over all directories: about 300 bytes each, 60 MB in all. Twelve hosts with the Python and
 #: PostgreSQL manuals have 113,000.
