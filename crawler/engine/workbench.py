@@ -11,6 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from crawler.content.robots import Robots
 from crawler.model.frontier import Held, HostState, Lease, RobotsEntry
@@ -18,6 +19,9 @@ from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.model.settings import HostOverride, Politeness
 from crawler.rules.politeness import closing, delay_of
+
+#: Entries of the heap that count no more are swept out when there are more than this, and more than others.
+_STALE: Final = 64
 
 
 @dataclass(slots=True)
@@ -119,6 +123,7 @@ class Workbench:
         self._settings = settings
         self._overrides = hosts
         self._heap: list[tuple[float, int, Visit]] = []
+        self._stale = 0
         self._order = itertools.count()
         self.visits: dict[str, Visit] = {}
         #: Due, but with nothing to send: they wait for a settlement to bring URLs or to end their lease.
@@ -280,7 +285,15 @@ class Workbench:
         if visit.on_heap:
             # Where it stands on the heap is too late now; the stale entry is passed over when its time comes.
             visit.on_heap = False
+            self._stale += 1
         self.schedule(visit)
+        if self._stale > _STALE and self._stale > len(self._heap) // 2:
+            # Its time may be a day away, and each holds its host: O(1) a closed host.
+            self._stale = 0
+            self._heap = [
+                (one.next_at, next(self._order), one) for one in self.visits.values() if one.on_heap
+            ]
+            heapq.heapify(self._heap)
 
     def ask_aux(self, aux: AuxRequest) -> None:
         """Put a request of our own before the URLs of the host that it goes to; if it isn't in hand, want it."""
