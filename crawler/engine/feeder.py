@@ -155,7 +155,8 @@ class Feeder:
         if known.asking:
             return Held(None)
         entry = known.entry
-        if entry is None or entry.expires <= now:
+        # One that expires before the host may be asked again is good for one URL: else it would be asked for ever.
+        if entry is None or (entry.expires <= now and not known.fresh):
             if known.ask_at > now:
                 return Held(known.ask_at)
             known.asking = True
@@ -164,6 +165,7 @@ class Feeder:
                 url, self._key_of(url), visit.host, Kind.ROBOTS, attempt=known.attempt, via=request.url
             )
             return AuxRequest(robots, visit.host, origin)
+        known.fresh = False
         if entry.reason is not None:
             verdict = robots_closing(entry, now, self._politeness)
             return Held(entry.expires) if verdict is None else _unasked(request, *verdict, now)

@@ -125,6 +125,7 @@ class RobotsDesk:
         known.asking = False
         known.attempt = 0
         known.entry = entry
+        known.fresh = True
         known.rules = RobotsRules.parse(entry.body) if entry.reason is None else None
         visit.unsaved.append(entry)
         delays = [

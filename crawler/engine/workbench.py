@@ -29,7 +29,7 @@ class OriginRobots:
     """What is known of one origin's robots.txt. ``rules`` is parsed from ``entry`` where there is one to obey.
 
     ``asking``: its request is under way. ``ask_at``: Unix seconds before which it isn't asked again;
-    ``attempt`` counts the tries made.
+    ``attempt`` counts the tries made. ``fresh``: no URL has been judged by ``entry`` yet.
     """
 
     entry: RobotsEntry | None = None
@@ -37,6 +37,7 @@ class OriginRobots:
     asking: bool = False
     ask_at: float = 0.0
     attempt: int = 0
+    fresh: bool = False
 
 
 class Visit:
