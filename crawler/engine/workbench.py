@@ -51,6 +51,7 @@ class Visit:
         "in_flight",
         "keys",
         "last_answer",
+        "last_start",
         "leaving",
         "more",
         "next_at",
@@ -81,6 +82,7 @@ class Visit:
         self.queued = False
         self.next_at = lease.state.due
         self.last_answer = now
+        self.last_start = 0.0
         self.on_heap = False
         self.hungry = False
         #: The settlement that ends its lease is on its way to the frontier: nothing may be sent under it any more.
@@ -236,6 +238,7 @@ class Workbench:
         """A worker sends it now. With several in flight the next start is one delay later: has its host a turn
         before the answer?"""
         visit.queued = False
+        visit.last_start = now
         if visit.per_host == 1:
             return False
         visit.next_at = max(visit.next_at, now + delay_of(visit.state, visit.delay, self._settings))
@@ -254,6 +257,10 @@ class Workbench:
         visit.last_answer = now
         if visit.per_host == 1 or state.backoff:
             visit.next_at = max(visit.next_at, state.due)
+        else:
+            # The answer may have made the delay longer: a Crawl-delay counts from the robots.txt on.
+            pause = delay_of(state, visit.delay, self._settings)
+            visit.next_at = max(visit.next_at, visit.last_start + pause)
         self.touched.add(visit)
         self.schedule(visit)
 
