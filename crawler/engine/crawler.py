@@ -328,6 +328,7 @@ class Crawler:
             self._clock,
             self._settings.politeness,
             self._feeder.wake.set,
+            self._unanswered,
         )
 
     async def _watch(self) -> None:

@@ -234,6 +234,11 @@ class Workbench:
         visit.queued = True
         self.in_flight += 1
 
+    def may_start(self, visit: Visit, now: float) -> bool:
+        """Is what stood in the work queue still to be sent? Beside others in flight an answer may have come meanwhile
+        that says not yet, or never."""
+        return visit.per_host == 1 or (visit.state.closed is None and visit.next_at <= now)
+
     def started(self, visit: Visit, now: float) -> bool:
         """A worker sends it now. With several in flight the next start is one delay later: has its host a turn
         before the answer?"""

@@ -25,7 +25,8 @@ log = logging.getLogger("crawler.engine")
 
 
 class Worker:
-    """``on_answer`` is called whenever the heap of hosts has changed: an answer, or a start beside others."""
+    """``on_answer`` is called whenever the heap of hosts has changed: an answer, or a start beside others;
+    ``on_unsent`` for each page that was queued and goes back unasked."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Worker:
         clock: Clock,
         politeness: Politeness,
         on_answer: Callable[[], None],
+        on_unsent: Callable[[], None],
     ) -> None:
         self._queue = queue
         self._fetcher = fetcher
@@ -50,6 +52,7 @@ class Worker:
         self._clock = clock
         self._politeness = politeness
         self._on_answer = on_answer
+        self._on_unsent = on_unsent
 
     async def run(self) -> None:
         """Until cancelled. A job cut off by that is pending as before."""
@@ -61,7 +64,14 @@ class Worker:
                 self._queue.task_done()
 
     async def _do(self, job: Job) -> None:
-        if self._bench.started(job.visit, self._clock()):
+        now = self._clock()
+        if not self._bench.may_start(job.visit, now):
+            self._bench.returned(job)
+            if job.aux is None:
+                self._on_unsent()
+            self._on_answer()
+            return
+        if self._bench.started(job.visit, now):
             self._on_answer()
         try:
             result = await self._ask(job)
