@@ -190,3 +190,39 @@ def test_ten_thousand_disallowed_urls_hold_nobody_back():
     assert len(done.by_url) == 10_001
     assert len(done.web.of(f"{A}/robots.txt")) == 1
     assert order.index("b.test") < 1_000
+
+
+def test_a_robots_txt_that_expires_before_the_next_question_is_good_for_one():
+    pages = {
+        f"{A}/robots.txt": text("User-agent: *\nCrawl-delay: 30\nDisallow: /no"),
+        f"{A}/": page("/no", "/1"),
+    }
+    pages[f"{A}/1"] = page()
+    done = virtually(crawl(pages, [f"{A}/"], made=settings(obey=True, keep=20.0)))
+    assert reasons(done) == {f"{A}/": None, f"{A}/no": "robots_disallowed", f"{A}/1": None}
+    assert min(done.web.gaps("a.test")) >= 30 - 1e-6
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_crawl_delay_counts_from_the_robots_txt_on(at_once):
+    pages = {f"{A}/robots.txt": text("User-agent: *\nCrawl-delay: 7")} | {
+        f"{A}/{n}": page() for n in range(4)
+    }
+    done = virtually(crawl(pages, [f"{A}/{n}" for n in range(4)], made=settings(obey=True, per_host=at_once)))
+    starts = [asked.at for asked in done.web.log]
+    assert len(starts) == 5
+    assert min(b - a for a, b in itertools.pairwise(starts)) >= 7 - 1e-6
+
+
+@pytest.mark.parametrize("retry_after", ["100", "86000"])
+def test_what_waits_in_the_queue_when_its_host_says_not_now_is_not_sent(retry_after):
+    """Three in flight allowed, one worker too few: when the 429 comes, another request of the host is queued."""
+    urls = [f"{A}/{n}" for n in range(4)]
+    pages = {url: page(took=1) for url in urls}
+    pages[urls[0]] = Answer(429, headers={"Retry-After": retry_after}, took=1)
+    web = Web(pages)
+    made = settings(per_host=3, max_pages=4)
+    done = virtually(crawl(web, urls, workers=1, made=made))
+    told = web.log[0].ended
+    assert not [asked for asked in web.log if told <= asked.at < told + float(retry_after) - 1]
+    assert len(done.by_url) == 4
