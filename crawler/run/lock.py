@@ -69,4 +69,4 @@ def _read(descriptor: int) -> str:
         owner = json.loads(os.pread(descriptor, 4096, 0))
         return f"process {int(owner['pid'])} on {owner['machine']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "by an unknown owner"
+        return "an unknown owner"
