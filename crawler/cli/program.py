@@ -56,6 +56,16 @@ _COMMANDS: Final = {
         "Read config and seeds and say what a run would do. Opens no connection.",
         f"{_SETTINGS}\nExample: crawler check seeds.txt --workers 500",
     ),
+    "verify": (
+        "crawler.cli.verify:verify",
+        "Prove the accounting of a run: every URL has its record, once, and every part its hash.",
+        "Exit codes: 0 sound, 5 not, with a list of what is wrong, 2 no such run.\n\nExample: crawler verify latest",
+    ),
+    "schema": (
+        "crawler.cli.schema:schema",
+        "Print the JSON Schema of the record.",
+        "Example: crawler schema > page-1.schema.json",
+    ),
     "demo": (
         "crawler.cli.demo.command:demo",
         "Crawl a small bundled web site on this machine: the whole program, with no network.",

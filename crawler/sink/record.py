@@ -82,7 +82,7 @@ def _asked(
 ) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "record_id": record_id(run_id, request.url if request.host else request.key.hex()),
+        "record_id": record_id(run_id, _whole(request)),
         "run_id": run_id,
         "url": request.url,
         "redirect_to": None,
@@ -118,6 +118,13 @@ def _asked(
         "links": [],
         "body": None,
     }
+
+
+def _whole(request: Request) -> str:
+    """What names the URL: the key of its whole text, where ``url`` shows only the beginning of it."""
+    if not request.host or request.refused is Reason.URL_TOO_LONG:
+        return request.key.hex()
+    return request.url
 
 
 def _answered(record: dict[str, Any], response: Response, headers: bool) -> None:

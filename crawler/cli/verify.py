@@ -1,0 +1,99 @@
+"""``crawler verify RUN``: prove the accounting of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from crawler.audit import Verdict, audit, find_run
+from crawler.cli.amounts import bytes_text, count_text, many
+from crawler.cli.escape import escape
+from crawler.run.configuration import default_file, load
+
+SOUND, NOT_SOUND = 0, 5
+
+OutputOption = Annotated[
+    str | None,
+    Parameter(
+        name="--output",
+        help="folder of all jobs [as in config.toml, else output]",
+        negative=(),
+        show_default=False,
+    ),
+]
+ConfigOption = Annotated[
+    str | None,
+    Parameter(
+        name="--config",
+        help="default: config.toml in this folder, if it is there",
+        negative=(),
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, Parameter(name="--json", help="one JSON object", negative=(), show_default=False)
+]
+
+_SOURCES: Final = {
+    "state": "counted again from every row of the state",
+    "run.json": "as run.json has them",
+}
+
+
+def output_folder(output: str | None, config: str | None) -> Path:
+    """The folder of all jobs, by flag, environment, config.toml or default. Raises :class:`UsageError`."""
+    flags = {} if output is None else {"output.path": output}
+    settings, _ = load(flags, os.environ, default_file(config, Path.cwd()))
+    return Path(settings.output.path)
+
+
+def verify(
+    run: Annotated[str, Parameter(help="a run's folder or name, a job (its newest run), or latest")],
+    /,
+    *,
+    output: OutputOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Exit code 0 where the run is sound, 5 where it isn't, 2 where there is none."""
+    verdict = audit(find_run(run, output_folder(output, config)))
+    print(json.dumps(_as_json(verdict), indent=2) if as_json else _as_text(verdict))
+    return SOUND if verdict.sound else NOT_SOUND
+
+
+def _as_text(verdict: Verdict) -> str:
+    counts = verdict.counts
+    word = "sound" if verdict.sound else "NOT SOUND"
+    records = (
+        f"{many(verdict.records, 'record')} in {many(verdict.parts, 'part')}, {bytes_text(verdict.size)}"
+    )
+    lines = [f"{word}: {escape(str(verdict.folder))} ({escape(verdict.outcome)}), {records}"]
+    if counts:
+        sums = [f"{name} {count_text(counts[name])}" for name in ("seeds", "discovered", "final", "pending")]
+        lines.append(f"  {sums[0]} + {sums[1]}, {sums[2]} + {sums[3]}, {_SOURCES[verdict.source]}")
+    lines += [f"  note: {escape(note)}" for note in verdict.notes]
+    lines += [f"  {escape(fault, 400)}" for fault in verdict.faults]
+    if verdict.untold:
+        lines.append(f"  and {count_text(verdict.untold)} more")
+    return "\n".join(lines)
+
+
+def _as_json(verdict: Verdict) -> dict[str, object]:
+    return {
+        "sound": verdict.sound,
+        "run": str(verdict.folder),
+        "outcome": verdict.outcome,
+        "under_way": verdict.under_way,
+        "counted_from": verdict.source,
+        "counts": verdict.counts,
+        "records": verdict.records,
+        "parts": verdict.parts,
+        "bytes": verdict.size,
+        "faults": verdict.faults,
+        "more_faults": verdict.untold,
+        "notes": verdict.notes,
+    }
