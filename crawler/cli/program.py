@@ -56,6 +56,11 @@ _COMMANDS: Final = {
         "Read config and seeds and say what a run would do. Opens no connection.",
         f"{_SETTINGS}\nExample: crawler check seeds.txt --workers 500",
     ),
+    "status": (
+        "crawler.cli.status:status",
+        "Where a job stands, running or not. Only reads.",
+        "Example: crawler status seeds --json",
+    ),
     "verify": (
         "crawler.cli.verify:verify",
         "Prove the accounting of a run: every URL has its record, once, and every part its hash.",
@@ -103,7 +108,10 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         answer = build()([DASH if word == "-" else word for word in words])
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        elif words[:1] not in (["run"], ["demo"]):
+            return _complain("standard output is closed", StorageError.exit_code)
     except CycloptsError as error:
         return _complain(f"{_first_line(error)} (crawler {_command(words)}--help)", 2)
     except CrawlerError as error:
@@ -116,6 +124,8 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
         # Whoever read standard output has gone (`crawler check | head`), or its disk is full. What is left in
         # the buffer must not raise once more when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            return StorageError.exit_code
         return _complain(f"standard output: {error.strerror}", StorageError.exit_code)
     except Exception:
         _complain("this is a bug; please report it with what follows", 1)

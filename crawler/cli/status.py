@@ -1,0 +1,246 @@
+"""``crawler status [JOB]``: where a job stands, from its state, its lock and its last run.json. It only reads."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from crawler.audit.places import find_job, frontier_of, newest_run, read_json, state_of
+from crawler.cli.amounts import bytes_text, count_text, duration_text, many
+from crawler.cli.escape import escape
+from crawler.cli.verify import ConfigOption, JsonOption, OutputOption, output_folder
+from crawler.frontier import open_readonly
+from crawler.model.errors import StorageError
+from crawler.model.frontier import Counts
+from crawler.model.reasons import Outcome
+
+_LABEL: Final = 10
+#: Reasons named one by one.
+_REASONS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds the job's lock; ``since`` is Unix seconds."""
+
+    pid: int
+    machine: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A job at one moment. ``outcome``: ``running``, ``finished``, ``gated``, ``stopped`` (work is left) or ``none``.
+
+    ``rows`` and ``size`` (bytes) are what is committed to ``parts`` files, the open one included.
+    """
+
+    job: str
+    outcome: str
+    run_id: str | None
+    owner: Owner | None
+    counts: Counts
+    parts: int
+    rows: int
+    size: int
+    starts: int
+    latest: str | None
+
+
+def standing(job: Path) -> Standing:
+    """O(parts): nothing is counted again, nothing written, the state's log is not checkpointed.
+
+    Raises :class:`StorageError` where the state or run.json cannot be read.
+    """
+    owner = lock_owner(job / "lock")
+    newest = newest_run(job)
+    try:
+        manifest = None if newest is None else read_json(newest / "run.json")
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{newest}/run.json: it cannot be read ({error})") from error
+    content: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
+    latest = job / "latest"
+    published = os.readlink(latest).rpartition("/")[2] if latest.is_symlink() else None
+    state = state_of(job, frontier_of(manifest))
+    if state is None or not state.is_file():
+        return _from_manifest(job, newest, content, owner, published)
+    with open_readonly(state) as reader:
+        run, counts, files = reader.run(), reader.counts(), reader.files()
+    if run is None:
+        return Standing(job.name, "running" if owner else "none", None, owner, counts, 0, 0, 0, 0, published)
+    outcome = "running" if owner is not None and not run.finished else "stopped"
+    if run.finished:
+        outcome = (
+            str(content.get("outcome", "finished")) if content.get("run_id") == run.run_id else "finished"
+        )
+    return Standing(
+        job.name,
+        outcome,
+        run.run_id,
+        owner,
+        counts,
+        len(files),
+        sum(mark.rows for mark in files),
+        sum(mark.end for mark in files),
+        len(run.extra.get("starts", [])),
+        published,
+    )
+
+
+def lock_owner(path: Path) -> Owner | None:
+    """Who holds the lock, None where nobody does. Asks for it shared and gives it back at once: a start that tries
+    in the same moment tries again, for a second."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            said = json.loads(os.pread(descriptor, 4096, 0))
+            return Owner(int(said["pid"]), str(said["machine"]), float(said["since"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return Owner(0, "an unknown machine", time.time())
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def status(
+    job: Annotated[
+        str | None,
+        Parameter(help="the job's name or folder; not needed where there is one", show_default=False),
+    ] = None,
+    /,
+    *,
+    output: OutputOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Exit code 0, or 2 where there is no such job."""
+    found = standing(find_job(job, output_folder(output, config)))
+    print(json.dumps(_as_json(found), indent=2) if as_json else _as_text(found, time.time()))
+    return 0
+
+
+def _from_manifest(
+    job: Path, newest: Path | None, content: dict[str, Any], owner: Owner | None, published: str | None
+) -> Standing:
+    """Of a job without a state on disk only what its last start has written is known."""
+    counts, parts = content.get("counts", {}), content.get("parts", [])
+    tally = {f"outcome.{name}": number for name, number in content.get("outcomes", {}).items()}
+    tally |= {f"reason.{name}": entry["count"] for name, entry in content.get("reasons", {}).items()}
+    tally |= {name: content.get(name, 0) for name in ("wire_bytes", "requests")}
+    return Standing(
+        job.name,
+        "running"
+        if owner is not None
+        else str(content.get("outcome", "none" if newest is None else "killed")),
+        newest.name if newest is not None else None,
+        owner,
+        Counts(**counts, tally=tally),
+        len(parts),
+        sum(part["rows"] for part in parts),
+        sum(part["bytes"] for part in parts),
+        len(content.get("starts", [])),
+        published,
+    )
+
+
+def _as_text(found: Standing, now: float) -> str:
+    counts, tally = found.counts, found.counts.tally
+    head = f"{escape(found.job)}: {_OUTCOMES.get(found.outcome, escape(found.outcome))}"
+    if found.owner is not None:
+        held = duration_text(max(0.0, now - found.owner.since))
+        head += f" (process {found.owner.pid} on {escape(found.owner.machine)}, for {held})"
+    lines = [head]
+    if found.run_id is not None:
+        starts = f", {many(found.starts, 'start')}" if found.starts else ""
+        lines.append(_entry("run", escape(found.run_id) + starts))
+        pages = [
+            f"{count_text(tally[f'outcome.{kind.value}'])} {kind.value.replace('_', ' ')}"
+            for kind in Outcome
+            if tally.get(f"outcome.{kind.value}")
+        ]
+        lines.append(_entry("pages", ", ".join(pages) or "none yet"))
+        lines += _reasons(tally)
+        lines.append(
+            _entry("to go", f"{many(counts.pending, 'URL')}, of {many(counts.hosts, 'host')} in all")
+        )
+        lines.append(
+            _entry("known", f"{many(counts.seeds, 'seed')}, {many(counts.discovered, 'URL')} found from them")
+        )
+        received = bytes_text(tally.get("wire_bytes", 0))
+        lines.append(_entry("received", f"{received} in {many(tally.get('requests', 0), 'request')}"))
+        lines.append(
+            _entry(
+                "committed",
+                f"{many(found.rows, 'record')}, {bytes_text(found.size)} in {many(found.parts, 'part')}",
+            )
+        )
+    lines.append(_entry("latest", escape(found.latest) if found.latest else "nothing has been published"))
+    return "\n".join(lines)
+
+
+_OUTCOMES: Final = {
+    "none": "no run has begun",
+    "stopped": "stopped with work left",
+    "gated": "finished, not published",
+    "killed": "killed before it could say what came of it",
+}
+
+
+def _reasons(tally: Any) -> list[str]:
+    found = sorted(
+        ((n, name.removeprefix("reason.")) for name, n in tally.items() if name.startswith("reason.") and n),
+        key=lambda item: (-item[0], item[1]),
+    )
+    if not found:
+        return []
+    words = ", ".join(f"{count_text(number)} {name}" for number, name in found[:_REASONS])
+    more = f", {many(len(found) - _REASONS, 'other reason')}" if len(found) > _REASONS else ""
+    return [_entry("missing", words + more)]
+
+
+def _entry(label: str, text: str) -> str:
+    return f"  {label:<{_LABEL}}{text}"
+
+
+def _as_json(found: Standing) -> dict[str, Any]:
+    counts, tally, owner = found.counts, found.counts.tally, found.owner
+    return {
+        "job": found.job,
+        "outcome": found.outcome,
+        "run_id": found.run_id,
+        "owner": None
+        if owner is None
+        else {"pid": owner.pid, "machine": owner.machine, "since": owner.since},
+        "counts": {
+            "seeds": counts.seeds,
+            "discovered": counts.discovered,
+            "final": counts.final,
+            "pending": counts.pending,
+            "hosts": counts.hosts,
+        },
+        "outcomes": {kind.value: tally.get(f"outcome.{kind.value}", 0) for kind in Outcome},
+        "reasons": {
+            name.removeprefix("reason."): number
+            for name, number in sorted(tally.items())
+            if name.startswith("reason.")
+        },
+        "wire_bytes": tally.get("wire_bytes", 0),
+        "requests": tally.get("requests", 0),
+        "parts": found.parts,
+        "rows": found.rows,
+        "bytes": found.size,
+        "starts": found.starts,
+        "latest": found.latest,
+    }
