@@ -144,6 +144,21 @@ async def _live(folder: Path, steps: list[tuple[str, Any]], starts: list[tuple[s
     look()
 
 
+async def test_a_refused_batch_leaves_no_bytes_behind_a_shorter_one(tmp_path: Path) -> None:
+    marks = Marks()
+    sink = NdjsonSink(tmp_path, Output())
+    await sink.open(())
+    await sink.write(numbered(1))
+    await commit(sink, marks)
+    await sink.write(numbered(*range(100, 200)))
+    await sink.flush()
+    await sink.cut_back()
+    await sink.write(numbered(2))
+    await commit(sink, marks, last=True)
+    await sink.close()
+    assert marks.read(tmp_path) == numbered(1, 2)
+
+
 async def test_lines_written_while_a_part_closes_go_into_the_next(tmp_path: Path) -> None:
     marks = Marks()
     sink = NdjsonSink(tmp_path, Output())
