@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from crawler.content.page import PageReading, read_page
-from crawler.engine.discovery import Discovery
+from crawler.engine.discovery import MOST_LINKS, Discovery
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.model.response import Attempted, Response
@@ -76,7 +76,7 @@ class Reader:
             base = _resolved(html.base, request.url) or request.url
         links = self._discovery.resolve(base, html.hrefs)
         facts.links = [link.url for link in links]
-        facts.links_count = len(links)
+        facts.links_count = len(links) + max(0, len(html.hrefs) - MOST_LINKS)
         facts.title = html.title
         facts.language = html.language
         if html.canonical is not None:
@@ -110,8 +110,9 @@ class Reader:
 def _resolved(href: str, base: str) -> str | None:
     try:
         return canonical(href, base).href
-    except UrlRefused:
-        return None
+    except UrlRefused as refused:
+        # A port that isn't asked is no reason to misread what is relative to it.
+        return refused.url.href if refused.url is not None else None
 
 
 def _header_text(value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from crawler.content.robots import Robots as RobotsRules
 from crawler.engine.meter import Meter
@@ -124,10 +125,11 @@ class RobotsDesk:
     def _hand_over(self, visit: Visit, known: OriginRobots, entry: RobotsEntry) -> None:
         known.asking = False
         known.attempt = 0
-        known.entry = entry
+        known.entry = replace(entry, body=b"")
         known.fresh = True
         known.rules = RobotsRules.parse(entry.body) if entry.reason is None else None
         visit.unsaved.append(entry)
+        visit.forget_origins()
         delays = [
             origin.rules.crawl_delay(self._token) or 0.0
             for origin in visit.origins.values()

@@ -24,6 +24,10 @@ from crawler.rules.politeness import closing, delay_of
 _STALE: Final = 64
 
 
+#: Origins of one host whose robots.txt is kept in memory: 500 KiB of rules take 6 MB.
+_MOST_ORIGINS: Final = 8
+
+
 @dataclass(slots=True)
 class OriginRobots:
     """What is known of one origin's robots.txt. ``rules`` is parsed from ``entry`` where there is one to obey.
@@ -94,10 +98,11 @@ class Visit:
     def __repr__(self) -> str:
         return f"<Visit {self.host} queue={len(self.queue)} in_flight={self.in_flight} next_at={self.next_at:.3f}>"
 
-    @property
-    def spent(self) -> bool:
-        """Nothing to send, nothing on its way, nothing unsettled: the lease can end."""
-        return not (self.queue or self.aux or self.in_flight or self.keys or self.more)
+    def forget_origins(self) -> None:
+        """A host has 65,535 ports, each with a robots.txt of its own: those judged by longest ago are asked anew."""
+        for origin in list(self.origins)[:-_MOST_ORIGINS]:
+            if not self.origins[origin].asking:
+                del self.origins[origin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,8 @@ class Workbench:
         for origin, entry in lease.robots.items():
             if entry.expires > now:
                 rules = Robots.parse(entry.body) if entry.reason is None else None
-                visit.origins[origin] = OriginRobots(entry, rules)
+                visit.origins[origin] = OriginRobots(replace(entry, body=b""), rules)
+        visit.forget_origins()
         visit.aux.extend(self.wanted.pop(lease.host, ()))
         self.visits[lease.host] = visit
         self.touched.add(visit)
