@@ -295,7 +295,7 @@ async def test_a_frontier_in_a_file_goes_on_where_it_stopped(
     """Cancelled after a few pages, then again with the same file: each page once, in both together."""
     settings = loopback(
         frontier=FrontierSettings(
-            url=f"sqlite://{tmp_path / 'state.db'}", commit_every=0.01, commit_records=1
+            url=f"sqlite:///{tmp_path / 'state.db'}", commit_every=0.01, commit_records=1
         ),
         politeness=Politeness(delay=0.02),
     )
