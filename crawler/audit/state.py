@@ -116,7 +116,7 @@ class AuditedState:
         """Every URL that is done, and into ``recount`` what every row says. O(URLs), one at a time in memory."""
         statement = (
             "SELECT u.id, u.key, u.url, u.is_seed, u.outcome, u.reason, h.name"
-            " FROM urls u LEFT JOIN hosts h ON h.id = u.host"
+            " FROM urls u LEFT JOIN hosts h ON h.id = u.host WHERE u.kind = 0"
         )
         try:
             for row, key, url, is_seed, outcome, reason, host in self._db.execute(statement):

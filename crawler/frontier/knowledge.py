@@ -9,7 +9,7 @@ import orjson
 
 from crawler.frontier.rows import HOST, REQUEST, read_host, read_request
 from crawler.frontier.run_state import DEPTH_LATE, Run
-from crawler.model.frontier import Counts, FileMark, Knowledge
+from crawler.model.frontier import OWN_PENDING, Counts, FileMark, Knowledge
 from crawler.model.reasons import Outcome, Reason
 
 
@@ -63,14 +63,18 @@ def counts(db: apsw.Connection) -> Counts:
 def recount(db: apsw.Connection) -> Counts:
     """The accounting from the URLs themselves: O(URLs), one pass and a look-up for each host."""
     row: Any = db.execute(
-        "SELECT json_array(count(*) FILTER (WHERE is_seed), count(*) FILTER (WHERE NOT is_seed),"
-        " count(*) FILTER (WHERE outcome IS NOT NULL), count(*) FILTER (WHERE outcome IS NULL),"
+        "SELECT json_array(count(*) FILTER (WHERE is_seed), count(*) FILTER (WHERE NOT is_seed AND kind = 0),"
+        " count(*) FILTER (WHERE outcome IS NOT NULL AND kind = 0),"
+        " count(*) FILTER (WHERE outcome IS NULL AND kind = 0),"
         " (SELECT count(*) FROM hosts WHERE name <> '' AND id IN (SELECT host FROM urls)),"
-        " count(*) FILTER (WHERE late),"
-        " json((SELECT json_group_object(name, n) FROM tally WHERE name <> ?))) FROM urls",
-        (DEPTH_LATE,),
+        " count(*) FILTER (WHERE late), count(*) FILTER (WHERE kind <> 0),"
+        " count(*) FILTER (WHERE kind <> 0 AND outcome IS NULL),"
+        " json((SELECT json_group_object(name, n) FROM tally WHERE name NOT IN (?, ?)))) FROM urls",
+        (DEPTH_LATE, OWN_PENDING),
     ).get
-    seeds, discovered, final, pending, hosts, late, tally = orjson.loads(row)
+    seeds, discovered, final, pending, hosts, late, own, own_pending, tally = orjson.loads(row)
+    if own:
+        tally[OWN_PENDING] = own_pending
     if late:
         tally[DEPTH_LATE] = late
     return Counts(seeds, discovered, final, pending, hosts, tally)

@@ -16,6 +16,7 @@ from typing import Any
 from crawler.frontier.rows import host_of
 from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, Run
 from crawler.model.frontier import (
+    OWN_PENDING,
     Counts,
     Done,
     FileMark,
@@ -29,7 +30,7 @@ from crawler.model.frontier import (
     Taken,
 )
 from crawler.model.reasons import Outcome, Reason
-from crawler.model.request import Request
+from crawler.model.request import Kind, Request
 
 
 @dataclass(slots=True)
@@ -183,11 +184,14 @@ class MemoryFrontier:
             if not host.seen:
                 host.seen = True
                 self._seen += request.host != ""
-            self._pending += 1
-            if request.is_seed:
-                self._seeds += 1
+            if request.kind is not Kind.PAGE:
+                self._tally[OWN_PENDING] = self._tally.get(OWN_PENDING, 0) + 1
             else:
-                self._discovered += 1
+                self._pending += 1
+                if request.is_seed:
+                    self._seeds += 1
+                else:
+                    self._discovered += 1
             new += 1
             grown[request.host] = host
         for host in grown.values():
@@ -358,8 +362,11 @@ class MemoryFrontier:
         )
         url.outcome, url.reason, url.status = done.outcome, done.reason, done.status
         host.waiting -= 1
-        self._pending -= 1
-        self._final += 1
+        if asked.kind is Kind.PAGE:
+            self._pending -= 1
+            self._final += 1
+        else:
+            self._tally[OWN_PENDING] -= 1
 
     # -- what is known -----------------------------------------------------------------------------------
 
@@ -369,14 +376,17 @@ class MemoryFrontier:
         )
 
     async def recount(self) -> Counts:
-        urls = self._urls.values()
+        urls = [url for url in self._urls.values() if url.request.kind is Kind.PAGE]
+        own = [url for url in self._urls.values() if url.request.kind is not Kind.PAGE]
         seeds = sum(url.request.is_seed for url in urls)
         pending = sum(url.outcome is None for url in urls)
         late = sum(url.late for url in urls)
-        tally = {name: n for name, n in self._tally.items() if name != DEPTH_LATE}
+        tally = {name: n for name, n in self._tally.items() if name not in (DEPTH_LATE, OWN_PENDING)}
         if late:
             tally[DEPTH_LATE] = late
-        hosts = {url.request.host for url in urls} - {""}
+        if own:
+            tally[OWN_PENDING] = sum(url.outcome is None for url in own)
+        hosts = {url.request.host for url in self._urls.values()} - {""}
         return Counts(seeds, len(urls) - seeds, len(urls) - pending, pending, len(hosts), tally)
 
     async def know(self, key: bytes) -> Knowledge | None:

@@ -54,6 +54,7 @@ from crawler.frontier.statements import (
 )
 from crawler.frontier.trouble import trouble
 from crawler.model.frontier import (
+    OWN_PENDING,
     Counts,
     FileMark,
     Held,
@@ -63,7 +64,7 @@ from crawler.model.frontier import (
     Settlement,
     Taken,
 )
-from crawler.model.request import Request
+from crawler.model.request import Kind, Request
 
 #: Rows in one statement: bounds the JSON text of a batch to a few MB.
 _ROWS: Final = 4096
@@ -493,8 +494,11 @@ class Store:
             host = batch.hosts[request.host]
             host.waiting -= 1
             host.touched = True
-            ledger.pending -= 1
-            ledger.final += 1
+            if request.kind is Kind.PAGE:
+                ledger.pending -= 1
+                ledger.final += 1
+            else:
+                ledger.tally[OWN_PENDING] -= 1
             rows.append(
                 [
                     row.id,
@@ -620,6 +624,10 @@ def _count_new(request: Request, host: _Host, ledger: _Ledger) -> None:
     if not host.seen:
         host.seen = True
         ledger.hosts += request.host != ""
+    if request.kind is not Kind.PAGE:
+        # It gives no record, so it is no part of the accounting (rule 24).
+        ledger.tally[OWN_PENDING] = ledger.tally.get(OWN_PENDING, 0) + 1
+        return
     ledger.pending += 1
     if request.is_seed:
         ledger.seeds += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Final
 
 from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Request
@@ -162,9 +163,16 @@ class Settled:
         return not self.lost and not self.moved
 
 
+#: The tally's name for what the crawler asks for itself (sitemaps) and has not asked yet.
+OWN_PENDING: Final = "own_pending"
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The accounting of a run (``seeds + discovered = final + pending``) and its named counters."""
+    """The accounting of a run (``seeds + discovered = final + pending``) and its named counters.
+
+    Only pages are in it: what the crawler asks for itself gives no record, and is in the tally alone.
+    """
 
     seeds: int = 0
     discovered: int = 0
@@ -172,6 +180,11 @@ class Counts:
     pending: int = 0
     hosts: int = 0
     tally: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """All that is still to be asked, the crawler's own requests too."""
+        return self.pending + self.tally.get(OWN_PENDING, 0)
 
 
 @dataclass(frozen=True, slots=True)

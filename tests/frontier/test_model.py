@@ -26,10 +26,12 @@ from crawler.model.frontier import (
     Taken,
 )
 from crawler.model.reasons import Outcome, Reason
-from crawler.model.request import Request
+from crawler.model.request import Kind, Request
 from tests.frontier.vocabulary import DELAY, Clock, SqliteMaker, page
 
 PAGES = [page(f"{host}/{n}") for host in ("a", "b", "c") for n in range(4)]
+#: What the crawler asks for itself: in the tally, not in the accounting.
+SITEMAPS = [page(f"{host}/sitemap", kind=Kind.SITEMAP) for host in ("a", "b")]
 HOSTS = st.sampled_from(["a", "b", "c", "d"])
 URLS = st.sampled_from([request.url for request in PAGES])
 #: Quarters of a second are exact in binary: no difference comes from rounding.
@@ -81,7 +83,7 @@ class TwoFrontiers(RuleBasedStateMachine):
         self.runner.close()
         self.folder.cleanup()
 
-    @rule(batch=st.lists(requests, max_size=8))
+    @rule(batch=st.lists(requests | st.sampled_from(SITEMAPS), max_size=8))
     def add(self, batch: list[Request]) -> None:
         assert self.wait(self.real.add(batch)) == self.wait(self.model.add(batch))
 
