@@ -42,6 +42,10 @@ _PACKERS: Final[dict[str, Callable[[bytes], bytes] | None]] = {
 _PART: Final = re.compile(r"pages-(\d+)-(\d{5,})\.ndjson")
 
 
+class PartLost(StorageError):
+    """What was committed to the open part is not there any more."""
+
+
 class NdjsonSink:
     """A :class:`~crawler.model.protocols.Sink` of ``pages-<worker>-<seq>.ndjson`` files in one folder.
 
@@ -229,12 +233,15 @@ class NdjsonSink:
 
     def _cut(self, path: Path, mark: FileMark) -> None:
         if not path.exists():
-            raise StorageError(f"{path}: the open part is gone, but {mark.rows} records in it were committed")
+            raise PartLost(
+                f"{path}: the open part is gone, but {mark.rows} records in it were committed;"
+                " put it back, or give up the run with --fresh"
+            )
         size = path.stat().st_size
         if size < mark.end:
-            raise StorageError(
+            raise PartLost(
                 f"{path}: {size} bytes long, but {mark.end} bytes ({mark.rows} records) were committed;"
-                " the file was changed or the disk lost it"
+                " the file was changed or the disk lost it: put it back, or give up the run with --fresh"
             )
         os.truncate(path, mark.end)
 

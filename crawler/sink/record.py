@@ -110,7 +110,7 @@ def _asked(
         "last_modified": None,
         "depth": request.depth,
         "via": request.via,
-        "seed": request.seed,
+        "seed": request.url if request.is_seed and request.host else request.seed,
         "title": None,
         "canonical": None,
         "language": None,

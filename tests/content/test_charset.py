@@ -153,4 +153,5 @@ def test_the_quick_look_and_the_parser_agree(body: bytes) -> None:
     if document.encoding_confidence == "certain" and document.encoding:
         assert sniff(body, HTML) == document.encoding.lower()
     else:
-        assert sniff(body, HTML) in ("utf-8", "windows-1252")
+        # Tentative: a prescan that met a tag soup, or nothing declared, where our default is UTF-8 if it is valid.
+        assert sniff(body, HTML) in ("utf-8", "windows-1252", document.encoding.lower())
