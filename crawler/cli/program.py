@@ -106,6 +106,7 @@ def build() -> App:
 def run_program(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; the answer is its exit code. An error for people is one line, a bug is not."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _fill_standard_streams()
     try:
         answer = build()([DASH if word == "-" else word for word in words])
         if sys.stdout is not None:
@@ -134,6 +135,20 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return 1
     return answer if isinstance(answer, int) else 0
+
+
+def _fill_standard_streams() -> None:
+    """Where a daemon was started with closed standard streams, the next files opened would be them, and libuv aborts
+    when it is to close one (exit 134). ``sys.stdout`` stays None: what is printed would be lost unseen."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _version() -> str:

@@ -56,7 +56,7 @@ def crawl_and_tell(
             seen.close()
         counts = ending.manifest.get("counts", {})
         log.info("end", extra={"outcome": ending.outcome, "code": ending.code, **counts})
-    if settings.log.level != "error":
+    if settings.log.level != "error" and ending.manifest:
         sys.stderr.write("\n" + summary(ending.manifest, ending.code, ending.places))
     return ending.code
 

@@ -20,24 +20,25 @@ from crawler.engine.meter import Meter
 from crawler.engine.snapshot import Snapshot
 from crawler.fetch.session import Wire
 from crawler.frontier import RunFrontier, open_frontier, state_path
-from crawler.model.errors import UsageError
+from crawler.model.errors import StorageError, UsageError
 from crawler.model.frontier import Counts, Settlement
 from crawler.model.protocols import Sink
 from crawler.model.settings import Settings
 from crawler.rules.url import clean_seed_line
 from crawler.run.assembly import Plan, longest_delay
 from crawler.run.configuration import settings_as_dict
-from crawler.run.layout import JobFolder, run_id_at, write_json
+from crawler.run.layout import JobFolder, read_json, run_id_at, write_json
 from crawler.run.lock import Lock
 from crawler.run.manifest import manifest, versions
 from crawler.run.seeding import Seeder
 from crawler.run.seeds import SeedLine, check_seeds, job_name, read_seeds, with_a_seed
-from crawler.sink.ndjson import NdjsonSink
+from crawler.run.space import Space, require_space
+from crawler.sink.ndjson import NdjsonSink, PartLost
 from crawler.sink.stream import StreamClosed, StreamSink
 
 log = logging.getLogger("crawler.run")
 
-FINISHED, STOPPED, GATED = 0, 3, 5
+FINISHED, STOPPED, GATED, NO_ROOM = 0, 3, 5, StorageError.exit_code
 #: From so many hosts on a site's owner should be able to reach whoever crawls.
 _HOSTS_WITHOUT_CONTACT = 10
 
@@ -115,6 +116,7 @@ class _Start:
         self._on_start = on_start
         self._warnings = [plan.budget.note] if plan.budget.note else []
         self._at = time.time()
+        self._no_room = False
 
     async def run(self) -> Ending:
         if self._settings.output.path == "-":
@@ -128,18 +130,30 @@ class _Start:
             lock = Lock(folder.lock)
             lock.acquire()
             stack.callback(lock.release)
+            require_space(folder.path)
             frontier = await self._open_frontier(stack, folder.state)
+            ending = await self._complete(frontier, folder)
+            if ending is not None and not self._fresh:
+                return ending
             run_id, extra, resumed = await self._begin(frontier, folder)
             sink = NdjsonSink(folder.run(run_id), self._settings.output)
             stack.push_async_callback(sink.close)
             await sink.open(await frontier.files())
+            state = state_path(self._settings.frontier.url, folder.state)
             ended, meter, wire, seeder = await self._crawl(
-                frontier, sink, run_id, resumed, examples=extra.get("examples", {})
+                frontier,
+                sink,
+                run_id,
+                resumed,
+                examples=extra.get("examples", {}),
+                folders=[folder.path, *([] if state is None else [state.parent])],
             )
             return await self._end(frontier, folder, run_id, extra, ended, meter, wire, seeder)
 
     async def _to_stdout(self) -> Ending:
         """One stream: no run folder, and a memory frontier unless one is named."""
+        if sys.stdout is None:
+            raise StorageError("standard output is closed; nothing was fetched")
         named = self._settings.frontier.url
         async with AsyncExitStack() as stack:
             path = state_path(named, Path()) if named not in ("sqlite", "memory") else None
@@ -159,11 +173,11 @@ class _Start:
             try:
                 ended, meter, wire, seeder = await self._crawl(frontier, sink, run_id, resumed)
             except StreamClosed:
-                # The reader has had enough: `... | head`.
-                return Ending(FINISHED, "stopped", {"job": self._job, "outcome": "stopped"})
+                # The reader has had enough: `... | head`. No fault, and nobody is there to be told.
+                return Ending(NO_ROOM, "stopped", {})
             counts = await frontier.counts()
             code, outcome = _verdict(ended, counts)
-            if code != STOPPED:
+            if code in (FINISHED, GATED):
                 await frontier.finish_run()
             content = self._manifest(run_id, outcome, ended, counts, meter, wire, seeder, [], [])
             return Ending(code, outcome, content)
@@ -190,7 +204,7 @@ class _Start:
                 extra["starts"] = [*extra.get("starts", []), start]
                 await frontier.note_run(extra)
                 return known.run_id, extra, True
-            await self._abandon(frontier, folder, known.run_id, known.extra)
+            await self._abandon(frontier, folder, known.run_id, known.extra, start)
         elif known is not None:
             finished = known.extra.get("finished_at", "an earlier time")
             log.info(f"run {known.run_id} finished at {finished}; starting a new run")
@@ -199,18 +213,67 @@ class _Start:
         await frontier.begin_run(run_id, self._at, extra, abandon=self._fresh)
         return run_id, extra, False
 
-    async def _abandon(
-        self, frontier: RunFrontier, folder: JobFolder, run_id: str, extra: Mapping[str, Any]
+    async def _complete(self, frontier: RunFrontier, folder: JobFolder) -> Ending | None:
+        """The last steps of a run that ended, says its run.json, and was cut off before ``latest`` or the finished
+        mark. A later start has added itself to ``starts``: then run.json is an earlier one's."""
+        known = await frontier.run()
+        if known is None or known.finished:
+            return None
+        content = read_json(folder.run(known.run_id) / "run.json")
+        code = {"finished": FINISHED, "gated": GATED}.get(str(content.get("outcome")))
+        starts = known.extra.get("starts", [])
+        if code is None or len(content.get("starts", [])) != len(starts):
+            return None
+        if not self._fresh:
+            self._on_start(RunInfo(self._job, known.run_id, True, Snapshot))
+        await self._publish(frontier, folder, known.run_id, known.extra, content, code)
+        log.info(
+            f"run {known.run_id} had ended but for its last steps: completed",
+            extra={"outcome": content["outcome"]},
+        )
+        return Ending(code, str(content["outcome"]), content, _places(folder, known.run_id, code))
+
+    async def _publish(
+        self,
+        frontier: RunFrontier,
+        folder: JobFolder,
+        run_id: str,
+        extra: Mapping[str, Any],
+        content: Mapping[str, Any],
+        code: int,
     ) -> None:
-        """Cut the unfinished run to its committed position, close its part, and say so in its manifest."""
+        """``latest``, then the finished mark."""
+        if code == FINISHED:
+            folder.publish(run_id)
+        await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code})
+
+    async def _abandon(
+        self,
+        frontier: RunFrontier,
+        folder: JobFolder,
+        run_id: str,
+        extra: Mapping[str, Any],
+        start: Mapping[str, Any],
+    ) -> None:
+        """Cut the unfinished run to its committed position, close its part, and say so in its manifest.
+
+        Of a run whose open part is gone or too short what is whole is kept: ``--fresh`` is the way out of that.
+        """
         sink = NdjsonSink(folder.run(run_id), self._settings.output)
-        await sink.open(await frontier.files())
-        marks = await sink.flush(last=True)
-        if marks:
-            await frontier.settle(time.time(), Settlement(files=marks))
-            await sink.settled()
-        await sink.close()
+        warnings = []
+        try:
+            await sink.open(await frontier.files())
+            marks = await sink.flush(last=True)
+            if marks:
+                await frontier.settle(time.time(), Settlement(files=marks))
+                await sink.settled()
+        except PartLost as error:
+            warnings.append(str(error))
+            log.warning(str(error))
+        finally:
+            await sink.close()
         counts = await frontier.counts()
+        starts = extra.get("starts", [])
         content = manifest(
             run_id=run_id,
             job=self._job,
@@ -223,10 +286,10 @@ class _Start:
             meter=Meter(),
             wire=Wire(),
             parts=await frontier.files(),
-            starts=extra.get("starts", []),
-            settings=settings_as_dict(self._settings),
+            starts=starts,
+            settings=(starts[-1] if starts else start).get("settings", {}),
             seeds_without_scheme=0,
-            warnings=[],
+            warnings=warnings,
         )
         write_json(folder.run(run_id) / "run.json", content)
         log.info("abandoned the unfinished run", extra={"run_id": run_id, "pending": counts.pending})
@@ -239,6 +302,7 @@ class _Start:
         resumed: bool,
         *,
         examples: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+        folders: Sequence[Path] = (),
     ) -> tuple[Ended, Meter, Wire, Seeder]:
         seeder = self._plan.seeder(frontier)
         batches = seeder.batches(self._lines)
@@ -246,11 +310,20 @@ class _Start:
             crawler.meter.examples.update(
                 {reason: (url, detail) for reason, (url, detail) in examples.items()}
             )
+
+            def stop(text: str) -> None:
+                log.error(text)
+                self._warnings.append(text)
+                self._no_room = True
+                crawler.stop()
+
             with _Signals(crawler):
                 self._on_start(RunInfo(self._job, run_id, resumed, crawler.snapshot))
+                watch = asyncio.create_task(Space(folders, stop).watch(), name="space")
                 try:
                     ended = await crawler.run()
                 finally:
+                    watch.cancel()
                     await batches.aclose()
             return ended, crawler.meter, session.wire(), seeder
 
@@ -266,9 +339,11 @@ class _Start:
         seeder: Seeder,
     ) -> Ending:
         """Parts are closed; now run.json, then ``latest``, then the finished mark. A crash between two of them is
-        completed by the next start, which finds nothing left to do."""
+        completed by the next start (:meth:`_complete`)."""
         counts = await frontier.counts()
         code, outcome = _verdict(ended, counts)
+        if code == STOPPED and self._no_room:
+            code = NO_ROOM
         if counts.hosts > _HOSTS_WITHOUT_CONTACT and not self._settings.http.contact:
             self._warnings.append(
                 f"{counts.hosts} hosts were crawled and no contact is set: give --contact, so that their owners"
@@ -280,16 +355,11 @@ class _Start:
         )
         content["started_at"] = extra.get("started_at", content["started_at"])
         write_json(folder.run(run_id) / "run.json", content)
-        if code == STOPPED:
-            await frontier.note_run({**extra, "examples": meter.examples})
+        if code in (FINISHED, GATED):
+            await self._publish(frontier, folder, run_id, extra, content, code)
         else:
-            if code == FINISHED:
-                folder.publish(run_id)
-            await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code})
-        places = [str(folder.run(run_id)) + "/"]
-        if code == FINISHED:
-            places.append(f"{folder.path / 'latest'} -> runs/{run_id}")
-        return Ending(code, outcome, content, places)
+            await frontier.note_run({**extra, "examples": meter.examples})
+        return Ending(code, outcome, content, _places(folder, run_id, code))
 
     def _manifest(
         self,
@@ -304,11 +374,12 @@ class _Start:
         starts: Sequence[Mapping[str, Any]],
     ) -> dict[str, Any]:
         stopped = ended.stopped
+        stopped_by = "disk" if self._no_room else stopped.value
         return manifest(
             run_id=run_id,
             job=self._job,
             outcome=outcome,
-            stopped_by=None if stopped is Stopped.FINISHED else stopped.value,
+            stopped_by=None if stopped is Stopped.FINISHED else stopped_by,
             started_at=_iso(self._at),
             finished_at=_iso(time.time()),
             elapsed=ended.elapsed,
@@ -372,6 +443,13 @@ def _verdict(ended: Ended, counts: Counts) -> tuple[int, str]:
         return STOPPED, "stopped"
     good = counts.tally.get("status.2xx", 0) + counts.tally.get("outcome.not_modified", 0)
     return (FINISHED, "finished") if good else (GATED, "gated")
+
+
+def _places(folder: JobFolder, run_id: str, code: int) -> list[str]:
+    places = [f"{folder.run(run_id)}/"]
+    if code == FINISHED:
+        places.append(f"{folder.path / 'latest'} -> runs/{run_id}")
+    return places
 
 
 def _iso(seconds: float) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from crawler.model.errors import StorageError
+
+#: What a failed write means to who reads of it.
+_KEPT: Final = "; nothing committed is lost: run again to go on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class JobFolder:
             os.replace(made, link)
             _sync_folder(self.path)
         except OSError as error:
-            raise StorageError(f"{link}: {error.strerror}") from error
+            raise StorageError(f"{link}: {error.strerror}{_KEPT}") from error
 
 
 def run_id_at(seconds: float) -> str:
@@ -76,7 +79,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         os.replace(made, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}{_KEPT}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in ``path``; an empty one where there is none or it is no JSON."""
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _sync_folder(folder: Path) -> None:
