@@ -48,7 +48,8 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
     lines += _entry("connections", _connections(manifest))
     lines += _entry("held back by", _limited(manifest.get("limited_by", {})))
     lines += _entry("links cut", _cut(manifest))
-    lines += _entry("robots.txt", _robots(manifest.get("aux", {}).get("robots", {})))
+    lines += _entry("robots.txt", _asked(manifest.get("aux", {}).get("robots", {})))
+    lines += _entry("sitemaps", _asked(manifest.get("aux", {}).get("sitemap", {})))
     lines += _entry("seeds", _seeds(manifest))
     for warning in manifest.get("warnings", ()):
         lines += _entry("warning", escape(str(warning)))
@@ -176,8 +177,8 @@ def _cut(manifest: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _robots(seen: Mapping[str, int]) -> str:
-    """``aux.robots`` of run.json: how many by status class or reason."""
+def _asked(seen: Mapping[str, int]) -> str:
+    """A part of ``aux`` of run.json: how many by kind, status class or reason."""
     ordered = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{escape(name)}: {count_text(number)}" for name, number in ordered if number)
 

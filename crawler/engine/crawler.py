@@ -24,6 +24,7 @@ from crawler.engine.replenisher import Replenisher
 from crawler.engine.results import ResultQueue
 from crawler.engine.robots_desk import RobotsDesk
 from crawler.engine.settler import Settler
+from crawler.engine.sitemap_desk import SitemapDesk
 from crawler.engine.snapshot import Snapshot
 from crawler.engine.workbench import Job, Workbench
 from crawler.engine.worker import Worker
@@ -129,6 +130,16 @@ class Crawler:
             product_token=product_token,
             key_of=key_of,
         )
+        self._sitemaps = SitemapDesk(
+            frontier,
+            self._bench,
+            discovery,
+            scope,
+            self.meter,
+            settings=settings.scope,
+            key_of=key_of,
+            on_added=self._settled,
+        )
         self._settler = Settler(
             frontier,
             sink,
@@ -155,6 +166,7 @@ class Crawler:
             politeness=settings.politeness,
             limits=settings.limits,
             product_token=product_token,
+            sitemaps=self._sitemaps,
             key_of=key_of,
             hurry=self._settler.hurry,
             nudge=self._nudge,
@@ -215,7 +227,7 @@ class Crawler:
             self._results.close()
         self._counts = await self._frontier.counts()
         stopped = self._stopped if self._stopped is not None else Stopped.FINISHED
-        if self._counts.pending == 0 and self._seeded:
+        if self._counts.left == 0 and self._seeded:
             stopped = Stopped.FINISHED
         return Ended(stopped, self._counts, time.monotonic() - self._began)
 
@@ -251,6 +263,9 @@ class Crawler:
         )
 
     async def _seed(self) -> None:
+        listed = self._sitemaps.listed()
+        if listed:
+            await self._frontier.add(listed)
         async for batch in self._seeds:
             await self._frontier.add(batch)
             self._replenisher.news()
@@ -292,7 +307,7 @@ class Crawler:
         if len(self._bench) or not self._idle() or self._settler.unsettled or self._replenisher.looking:
             return False
         self._counts = await self._frontier.counts()
-        return self._counts.pending == 0
+        return self._counts.left == 0
 
     async def _drain(self, settler: asyncio.Task[None]) -> None:
         """Let the queue and what is in flight come home: within the grace period, or until told a second time."""
@@ -323,6 +338,7 @@ class Crawler:
             self._reader,
             self._bench,
             self._desk,
+            self._sitemaps,
             self._results,
             self.meter,
             self._clock,

@@ -8,7 +8,7 @@ the frontier. O(links) a page.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from crawler.engine.meter import Meter
@@ -129,6 +129,15 @@ class Discovery:
                 continue
             found.append(self._shaped(request))
         return found
+
+    def listed(self, sitemap: Request, locations: Iterable[str]) -> list[Request]:
+        """Requests for what a sitemap lists, judged like the links of a page."""
+        links: dict[Link, bool] = {}
+        for location in locations:
+            link = self._canonical(location, sitemap.url)
+            if link is not None:
+                links[link] = True
+        return self.follow(sitemap, links)
 
     def redirect(
         self, request: Request, target: str

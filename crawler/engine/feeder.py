@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
 from crawler.engine.results import ResultQueue
+from crawler.engine.sitemap_desk import SitemapDesk
 from crawler.engine.workbench import AuxRequest, Job, OriginRobots, Visit, Workbench
 from crawler.model.reasons import Outcome, Reason, outcome_of
 from crawler.model.request import Kind, Request
@@ -50,6 +51,7 @@ class Feeder:
         politeness: Politeness,
         limits: Limits,
         product_token: str,
+        sitemaps: SitemapDesk,
         key_of: Callable[[str], bytes],
         hurry: Callable[[], None],
         nudge: Callable[[], None],
@@ -64,6 +66,7 @@ class Feeder:
         self._politeness = politeness
         self._limits = limits
         self._token = product_token
+        self._sitemaps = sitemaps
         self._key_of = key_of
         self._hurry = hurry
         self._nudge = nudge
@@ -148,7 +151,10 @@ class Feeder:
         most = self._limits.pages_per_host
         if most is not None and state.pages + visit.in_flight >= most:
             return Skipped(request, Reason.TRAP_BUDGET, f"[limits] pages_per_host = {most}", now)
-        if not self._robots.obey or request.kind is not Kind.PAGE:
+        if request.kind is Kind.SITEMAP and not self._sitemaps.wanted:
+            # Found by an earlier start of this run, with other settings.
+            return Skipped(request, Reason.NOT_DUE, "sitemaps are not read", now)
+        if not self._robots.obey:
             return None
         origin = origin_of(request.url)
         known = visit.origins.setdefault(origin, OriginRobots())
@@ -169,6 +175,9 @@ class Feeder:
         if entry.reason is not None:
             verdict = robots_closing(entry, now, self._politeness)
             return Held(entry.expires) if verdict is None else _unasked(request, *verdict, now)
+        if not known.heard and request.depth == 0 and known.rules is not None:
+            known.heard = True
+            self._sitemaps.invite(visit, request, known.rules.sitemaps)
         if known.rules is None or known.rules.allows(self._token, request.url):
             return None
         return Skipped(request, Reason.ROBOTS_DISALLOWED, known.rules.rule(self._token, request.url), now)
@@ -177,7 +186,7 @@ class Feeder:
         visit = job.visit
         job.wait = max(0.0, now - visit.last_answer)
         self._bench.sent(visit)
-        if self.pages_left is not None and job.aux is None:
+        if self.pages_left is not None and job.is_page:
             self.pages_left -= 1
         self._refill(visit)
         await self._queue.put(job)

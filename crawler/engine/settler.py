@@ -19,6 +19,7 @@ from crawler.model.errors import StorageError
 from crawler.model.frontier import Again, Done, HostReturn, Settlement
 from crawler.model.protocols import Frontier, NextVisit, OnResult, Record, Sink
 from crawler.model.reasons import Reason
+from crawler.model.request import Kind
 from crawler.model.response import Attempted
 from crawler.model.results import Failure, NotModified, Page, Redirect, Result, Skipped
 from crawler.model.settings import FrontierSettings, Output
@@ -183,11 +184,20 @@ class Settler:
             result = _closed(result, visit.state.closed, visit.state.detail, self._clock())
         elif again is not None:
             settlement.again.append(Again(request, again, request.attempt + 1))
+            if request.kind is not Kind.PAGE:
+                self._meter.count("aux.sitemap.retried")
+                return None
             self._meter.count("retries")
             self._on_unanswered()
             return None
         outcome, reason = outcome_and_reason(result)
         status = _status(result)
+        if request.kind is not Kind.PAGE:
+            # What one says that was read, its desk has counted.
+            settlement.done.append(Done(request, outcome, reason, status))
+            if reason is not None or not isinstance(result, Page) or status is None or status // 100 != 2:
+                self._meter.count(f"aux.sitemap.{reason or (status and f'{status // 100}xx')}")
+            return None
         record = record_of(result, self._run_id, links=self._links, headers=self._headers)
         if self._on_result is not None:
             waited = self._on_result(result, record)
@@ -204,6 +214,9 @@ class Settler:
     ) -> list[Visit]:
         """Say what the touched hosts have taught us, and end the leases of those that have nothing left."""
         bench = self._bench
+        for visit in bench.visits.values() if last else bench.touched:
+            settlement.found.extend(visit.invited)
+            visit.invited = []
         growing = {request.host for request in settlement.found}
         released = []
         for visit in list(bench.visits.values()) if last else list(bench.touched):

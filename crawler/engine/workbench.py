@@ -16,7 +16,7 @@ from typing import Final
 from crawler.content.robots import Robots
 from crawler.model.frontier import Held, HostState, Lease, RobotsEntry
 from crawler.model.reasons import Reason
-from crawler.model.request import Request
+from crawler.model.request import Kind, Request
 from crawler.model.settings import HostOverride, Politeness
 from crawler.rules.politeness import closing, delay_of
 
@@ -33,7 +33,8 @@ class OriginRobots:
     """What is known of one origin's robots.txt. ``rules`` is parsed from ``entry`` where there is one to obey.
 
     ``asking``: its request is under way. ``ask_at``: Unix seconds before which it isn't asked again;
-    ``attempt`` counts the tries made. ``fresh``: no URL has been judged by ``entry`` yet.
+    ``attempt`` counts the tries made. ``fresh``: no URL has been judged by ``entry`` yet. ``heard``: the sitemaps that
+    it names have been looked at.
     """
 
     entry: RobotsEntry | None = None
@@ -42,6 +43,7 @@ class OriginRobots:
     ask_at: float = 0.0
     attempt: int = 0
     fresh: bool = False
+    heard: bool = False
 
 
 class Visit:
@@ -53,6 +55,7 @@ class Visit:
         "host",
         "hungry",
         "in_flight",
+        "invited",
         "keys",
         "last_answer",
         "last_start",
@@ -94,6 +97,9 @@ class Visit:
         self.origins: dict[str, OriginRobots] = {}
         #: robots.txt had since the last settlement.
         self.unsaved: list[RobotsEntry] = []
+        #: Sitemaps that robots.txt names, not in the frontier yet: the next settlement takes them along, so that no
+        #: seed that led to them can be done before they are known.
+        self.invited: list[Request] = []
 
     def __repr__(self) -> str:
         return f"<Visit {self.host} queue={len(self.queue)} in_flight={self.in_flight} next_at={self.next_at:.3f}>"
@@ -116,12 +122,17 @@ class AuxRequest:
 
 @dataclass(slots=True)
 class Job:
-    """What a worker is given: it may be sent now. ``aux`` is set where the answer isn't a page."""
+    """What a worker is given: it may be sent now. ``aux`` is set where the frontier knows nothing of the request."""
 
     visit: Visit
     request: Request
     aux: AuxRequest | None = None
     wait: float = 0.0
+
+    @property
+    def is_page(self) -> bool:
+        """Does its answer count under ``max_pages``, and become a record?"""
+        return self.request.kind is Kind.PAGE
 
 
 class Workbench:

@@ -11,6 +11,7 @@ from crawler.engine.meter import Meter
 from crawler.engine.reader import Reader
 from crawler.engine.results import ResultQueue
 from crawler.engine.robots_desk import RobotsDesk
+from crawler.engine.sitemap_desk import SitemapDesk
 from crawler.engine.workbench import Job, Workbench
 from crawler.model.errors import FetchError
 from crawler.model.protocols import Fetcher
@@ -35,6 +36,7 @@ class Worker:
         reader: Reader,
         bench: Workbench,
         desk: RobotsDesk,
+        sitemaps: SitemapDesk,
         results: ResultQueue,
         meter: Meter,
         clock: Clock,
@@ -47,6 +49,7 @@ class Worker:
         self._reader = reader
         self._bench = bench
         self._desk = desk
+        self._sitemaps = sitemaps
         self._results = results
         self._meter = meter
         self._clock = clock
@@ -67,7 +70,7 @@ class Worker:
         now = self._clock()
         if not self._bench.may_start(job.visit, now):
             self._bench.returned(job)
-            if job.aux is None:
+            if job.is_page:
                 self._on_unsent()
             self._on_answer()
             return
@@ -86,6 +89,8 @@ class Worker:
         self._on_answer()
         if job.aux is not None:
             return
+        if not job.is_page:
+            await self._sitemaps.read(job.request, result)
         try:
             await self._results.put(result)
         except asyncio.CancelledError:
@@ -97,7 +102,7 @@ class Worker:
         request = job.request
         try:
             response = await self._fetcher.fetch(request)
-            return (self._reader.read if job.aux is None else self._reader.read_aux)(request, response)
+            return (self._reader.read if job.is_page else self._reader.read_aux)(request, response)
         except FetchError as error:
             if error.reason is Reason.INTERNAL:
                 log.error("internal error", exc_info=error.__cause__, extra={"url": request.url})

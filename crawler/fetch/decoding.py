@@ -223,11 +223,12 @@ class Decoder:
     cap has cut the body, else None.
     """
 
-    __slots__ = ("_cap", "_chain", "_chunks", "_taken", "body_bytes", "truncated", "wire_bytes")
+    __slots__ = ("_bomb_from", "_cap", "_chain", "_chunks", "_taken", "body_bytes", "truncated", "wire_bytes")
 
-    def __init__(self, chain: list[_Coding], cap: int) -> None:
+    def __init__(self, chain: list[_Coding], cap: int, bomb_from: int | None = None) -> None:
         self._chain = chain
         self._cap = cap
+        self._bomb_from = bomb_from if bomb_from is not None and chain else cap
         self._chunks: list[bytes] = []
         self._taken = 0
         self.body_bytes = 0
@@ -235,9 +236,10 @@ class Decoder:
         self.truncated: str | None = None
 
     @classmethod
-    def of(cls, content_encoding: str | None, cap: int) -> Decoder:
+    def of(cls, content_encoding: str | None, cap: int, *, bomb_from: int | None = None) -> Decoder:
         """The decoder for a Content-Encoding field (several joined by commas) and a cap in decoded bytes.
 
+        ``bomb_from``: decoded bytes from which a bomb is refused before it has reached the cap.
         Raises :class:`DecodeError` (``decode_unsupported``) for a coding that is not known or one too many.
         """
         if not content_encoding:
@@ -252,7 +254,7 @@ class Decoder:
             if name not in _CODINGS:
                 raise DecodeError(Reason.DECODE_UNSUPPORTED, f"content coding {name[:60]!r}")
         # The field lists them in the order they were applied; they come off in the other.
-        return cls([_CODINGS[name]() for name in reversed(names)], cap)
+        return cls([_CODINGS[name]() for name in reversed(names)], cap, bomb_from)
 
     def feed(self, chunk: bytes) -> bool:
         """Take in what came over the wire; False once the cap is reached and the caller may stop reading.
@@ -329,6 +331,8 @@ class Decoder:
             out = out[:room]
         self.body_bytes += len(out)
         self._chunks.append(out)
+        if self.body_bytes > self._bomb_from:
+            self._check_bomb()
         return not self.truncated
 
     def _check_bomb(self) -> None:

@@ -31,6 +31,8 @@ from crawler.rules.addresses import AddressRules
 _DRAINED: Final = 64 * 1024
 #: Seconds that a worker waits for it.
 _DRAIN_WAITS: Final = 2.0
+#: Decoded bytes from which a bomb is told from a long body, where the cap is larger: that of a sitemap is 50 MiB.
+_BOMB_FROM: Final = 10 * 1024 * 1024
 _NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 _ACCEPT: Final = {
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
@@ -73,8 +75,9 @@ class Session:
     Make it inside the running loop, with :meth:`open`; it belongs to that loop until :meth:`close`. It carries the
     global headers only: what is for one host goes with each request to it, and never to another origin.
 
-    ``robots_size`` caps a robots.txt, ``wants_type`` says which content types are read, ``longest_delay``
-    (seconds) is what an idle connection must outlast, ``rate_window`` (seconds) what the rate of a body is taken over.
+    ``robots_size`` and ``sitemap_size`` (bytes, decoded) cap a robots.txt and a sitemap, ``wants_type`` says which
+    content types are read, ``longest_delay`` (seconds) is what an idle connection must outlast, ``rate_window``
+    (seconds) what the rate of a body is taken over.
     """
 
     def __init__(
@@ -86,12 +89,13 @@ class Session:
         per_host: int,
         longest_delay: float,
         robots_size: int,
+        sitemap_size: int = 50 * 1024 * 1024,
         wants_type: Callable[[str], bool],
         hosts: Mapping[str, HostOverride],
         rate_window: float = RATE_WINDOW,
     ) -> None:
         self._settings = settings
-        self._robots_size = robots_size
+        self._caps = {Kind.PAGE: settings.max_body, Kind.ROBOTS: robots_size, Kind.SITEMAP: sitemap_size}
         self._wants_type = wants_type
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self._loop, settings.min_rate, window=rate_window)
@@ -209,11 +213,11 @@ class Session:
                 raise self._error(Reason.TYPE_UNWANTED, kind, attempt)
 
     async def _read(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> Response:
-        cap = self._settings.max_body if request.kind is not Kind.ROBOTS else self._robots_size
+        cap = self._caps[request.kind]
         try:
             # Several fields are one list (RFC 9110, 5.3).
             coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
-            decoder = attempt.decoder = Decoder.of(coding, cap)
+            decoder = attempt.decoder = Decoder.of(coding, cap, bomb_from=_BOMB_FROM)
             content = answer.content
             while chunk := await content.readany():
                 attempt.received += len(chunk)

@@ -62,6 +62,15 @@ class Scope:
         ),
         "content types to read; others are stopped after the headers",
     )
+    use_sitemaps: bool = _setting(
+        True,
+        "read the sitemaps that robots.txt names on the hosts of seeds; not at depth 0",
+        flag="--no-sitemaps",
+    )
+    sitemaps: tuple[str, ...] = _setting(
+        (), "URLs of further sitemaps; what they list is in scope on their own host", flag="--sitemap"
+    )
+    max_sitemap: int = _setting(50 * MIB, "decoded sitemap; of a longer one the beginning", unit="bytes")
     max_url: int = _setting(2083, "longest URL", unit="characters")
     max_segments: int = _setting(20, "most path segments in a URL")
     max_repeats: int = _setting(2, "how often one path segment may stand in a URL")

@@ -78,17 +78,29 @@ class ScopeRules:
         Deny wins, allow narrows (rules on the whole canonical URL, RE2: linear time). O(1) for kind host
         without expressions, else O(len(url)) for all expressions of a list together.
         """
-        if host != scope and scope and self._kind != "any":
-            if self._kind == "host":
-                return f"scope host: {host} is not {scope}"
-            if registrable(host) != registrable(scope):
-                return f"scope domain: {host} is not in {scope}"
+        if host != scope and scope and (stranger := self._stranger(host, scope)) is not None:
+            return stranger
         if self._deny is not None:
             found = self._deny.first_match(url)
             if found is not None:
                 return f"deny: {found}"
         if self._allow is not None and self._allow.first_match(url) is None:
             return "allow: none matches"
+        return None
+
+    def sitemap_refusal(self, url: str, host: str, scope: str) -> str | None:
+        """As :meth:`refusal`, for a sitemap: ``allow`` says which pages are wanted, and a sitemap is none."""
+        if host != scope and scope and (stranger := self._stranger(host, scope)) is not None:
+            return stranger
+        found = self._deny.first_match(url) if self._deny is not None else None
+        return None if found is None else f"deny: {found}"
+
+    def _stranger(self, host: str, scope: str) -> str | None:
+        """Why ``host``, which is not ``scope`` itself, is outside of it."""
+        if self._kind == "host":
+            return f"scope host: {host} is not {scope}"
+        if self._kind == "domain" and registrable(host) != registrable(scope):
+            return f"scope domain: {host} is not in {scope}"
         return None
 
     def redirect_scope(self, request: Request, url: str, host: str) -> tuple[str, str | None]:

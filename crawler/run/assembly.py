@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 
 from crawler.engine.crawler import Crawler
+from crawler.engine.sitemap_desk import listed_sitemaps
 from crawler.fetch.budget import Budget, fit, raise_open_files
 from crawler.fetch.session import Session
 from crawler.frontier import RunFrontier
@@ -52,6 +53,7 @@ class Plan:
     def of(cls, settings: Settings) -> Plan:
         """Raises :class:`~crawler.model.errors.UsageError`. Raises the soft limit of open files to the hard one."""
         AddressRules(settings.http.allow_networks)
+        listed_sitemaps(settings.scope)
         budget = fit(settings.crawl.workers, settings.http.limit, raise_open_files())
         return cls(settings, ScopeRules(settings.scope), user_agent(settings.http), budget)
 
@@ -79,6 +81,7 @@ class Plan:
             per_host=settings.politeness.per_host,
             longest_delay=longest_delay(settings),
             robots_size=settings.robots.max_size,
+            sitemap_size=settings.scope.max_sitemap,
             wants_type=self.scope.wants_type,
             hosts=settings.hosts,
         )

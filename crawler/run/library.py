@@ -83,7 +83,7 @@ class Crawl:
                     ended = await crawler.run()
             finally:
                 await batches.aclose()
-            if not ended.counts.pending:
+            if not ended.counts.left:
                 await frontier.finish_run()
             return ended
         finally:

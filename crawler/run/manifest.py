@@ -71,7 +71,7 @@ def manifest(
             "dns_lookups": wire.dns_lookups,
             "peak_open_sockets": wire.peak_open_sockets,
         },
-        "aux": {"robots": _below("aux.robots.", tally)},
+        "aux": {"robots": _below("aux.robots.", tally), "sitemap": _below("aux.sitemap.", tally)},
         "cut": {**_below("cut.", tally), "depth_late": tally.get("depth_late", 0)},
         "seeds_without_scheme": seeds_without_scheme,
         "limited_by": _shares(meter),

@@ -290,4 +290,4 @@ def test_only_closed_parts_stand_in_the_manifest() -> None:
     assert set(content["outcomes"]) == {outcome.value for outcome in Outcome}
     assert content["connections"]["reuse_ratio"] == 0.9
     assert content["reasons"] == {"internal": {"count": 1, "example": None, "detail": None}}
-    assert content["aux"] == {"robots": {"2xx": 1}}
+    assert content["aux"] == {"robots": {"2xx": 1}, "sitemap": {}}
