@@ -68,7 +68,7 @@ class World:
     def command(self, output: Path | str, *words: str) -> list[str]:
         return [
             *(sys.executable, "-m", "crawler", "run", self.site.url("/0"), "--job", "j"),
-            *("--output", str(output), "--allow-network", "127.0.0.0/8", "--delay", "0", "--depth", "none"),
+            *("--output", str(output), "--allow-network", "127.0.0.0/8", "--depth", "none"),
             *("--workers", "8", "--progress", "never", "--log-format", "json", *words),
         ]
 
@@ -77,6 +77,7 @@ class World:
         return {
             **own,
             "PYTHONFAULTHANDLER": "1",
+            "CRAWLER_POLITENESS_DELAY": "0",
             "CRAWLER_FRONTIER_COMMIT_RECORDS": str(self.batch),
             "CRAWLER_OUTPUT_PART_SIZE": str(self.pages * 300),
             **self.settings,

@@ -45,7 +45,8 @@ def test_a_lost_part_is_an_error_that_names_the_way_out(
     site.wait_for_requests(12)
     running.kill()
     killed = running.wait()
-    (part,) = killed.folder.glob("*.open")
+    folder = killed.folder
+    (part,) = folder.glob("*.open")
     if harm == "gone":
         part.unlink()
     else:
@@ -59,7 +60,7 @@ def test_a_lost_part_is_an_error_that_names_the_way_out(
     assert ended.code == 0, ended
     assert len(ended.records) == 20
     assert audit(find_run("seeds", crawl.output)).sound
-    abandoned = json.loads((killed.folder / "run.json").read_text())
+    abandoned = json.loads((folder / "run.json").read_text())
     assert abandoned["outcome"] == "abandoned"
     assert "committed" in abandoned["warnings"][0]
 
