@@ -94,13 +94,20 @@ class DocumentationSite:
     access_log: Path
     pid: int
 
-    def accesses(self) -> list[Access]:
-        """The access log so far, in the order in which answers ended."""
+    def accesses(self, since: int = 0) -> list[Access]:
+        """The access log from byte ``since`` on, in the order in which answers ended."""
         kinds = (int, float, float, str, str, int, int)
-        return [
-            Access(*(kind(value) for kind, value in zip(kinds, line.split("\t"), strict=True)))  # type: ignore[arg-type]
-            for line in self.access_log.read_text().splitlines()
-        ]
+        with self.access_log.open() as log:
+            log.seek(since)
+            return [
+                Access(*(kind(value) for kind, value in zip(kinds, line.split("\t"), strict=True)))  # type: ignore[arg-type]
+                for line in log.read().splitlines()
+            ]
+
+    @property
+    def logged(self) -> int:
+        """Bytes in the access log: where the next run's begin."""
+        return self.access_log.stat().st_size
 
 
 def available() -> str | None:
@@ -128,10 +135,12 @@ def nginx_site(
     gzip: bool = False,
     cpu: int | None = None,
     first: int = 11,
+    tls: tuple[Path, Path] | None = None,
 ) -> Iterator[DocumentationSite]:
     """nginx as a child process, one worker, on ``127.0.0.first`` and the following ``hosts - 1`` addresses.
 
-    ``cpu`` pins it. ``log`` writes the access log. Raises ``RuntimeError`` where something is missing.
+    ``cpu`` pins it. ``log`` writes the access log. ``tls``: its certificate and key, in PEM; then it
+    speaks HTTPS only. Raises ``RuntimeError`` where something is missing.
     """
     missing = available()
     if missing is not None:
@@ -156,7 +165,10 @@ def nginx_site(
             access_format=ACCESS_FORMAT,
             access_log=f"{log_file} crawl" if log else "off",
             gzip="on" if gzip else "off",
-            listens="\n".join(f"        listen {host}:{port} backlog=4096;" for host in names),
+            listens="\n".join(
+                f"        listen {host}:{port} {'ssl ' if tls else ''}backlog=4096;" for host in names
+            )
+            + (f"\n        ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]};" if tls else ""),
             locations="\n".join(
                 f"        location {prefix} {{ alias {place}/; }}"
                 for prefix, place in folders.items()
@@ -183,7 +195,7 @@ def nginx_site(
         try:
             _wait_for(child, names[-1], port, folder)
             yield DocumentationSite(
-                seeds=tuple(f"http://{host}:{port}/" for host in names),
+                seeds=tuple(f"{'https' if tls else 'http'}://{host}:{port}/" for host in names),
                 hosts=names,
                 port=port,
                 folders=folders,
