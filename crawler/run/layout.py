@@ -38,6 +38,9 @@ class JobFolder:
         """Raises :class:`StorageError`."""
         try:
             (self.path / "runs").mkdir(parents=True, exist_ok=True)
+            # The names of new folders outlast a power cut only when the folders above were synced.
+            for folder in (self.path, self.path.parent, self.path.parent.parent):
+                _sync_folder(folder)
         except OSError as error:
             raise StorageError(f"{error.filename}: {error.strerror}; nothing was fetched") from error
 

@@ -76,7 +76,7 @@ class NdjsonSink:
     async def open(self, marks: Sequence[FileMark]) -> None:
         """Make the folder agree with the committed positions. Raises :class:`StorageError` where it can't."""
         try:
-            await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(self._make_folder)
             mark = await asyncio.to_thread(self._restore, list(marks))
             if mark is not None:
                 await self._continue_part(mark)
@@ -183,6 +183,13 @@ class NdjsonSink:
             self._end >= self._settings.part_size
             or self._clock() - self._opened_at >= self._settings.part_time
         )
+
+    def _make_folder(self) -> None:
+        """A folder outlasts a power cut only when the one above was synced: else all its parts go with it."""
+        missing = [folder for folder in (self._folder, *self._folder.parents) if not folder.exists()]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for folder in missing or [self._folder]:
+            _sync_folder(folder.parent)
 
     def _path(self, ending: str = "") -> Path:
         return self._folder / (self._name + ending)
