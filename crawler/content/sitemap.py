@@ -101,13 +101,17 @@ class _Ended(Exception):
     """What was read until here counts, and no more is."""
 
 
-def read_sitemap(body: bytes, content_type: str | None = None, *, max_bytes: int = MAX_BYTES) -> Sitemap:
+def read_sitemap(
+    body: bytes, content_type: str | None = None, *, max_bytes: int = MAX_BYTES, cut: bool = False
+) -> Sitemap:
     """Read a urlset, a sitemap index, a list of lines, RSS 2.0, RSS 1.0 or Atom, in gzip or not.
 
     ``body`` is decoded from its content encodings; ``max_bytes`` bounds what a gzip file decodes to, and everything
-    else. Never raises, whatever ``body`` holds.
+    else. ``cut``: it is only the beginning. Never raises, whatever ``body`` holds.
     """
     source = _Source(body, max_bytes)
+    if cut:
+        source.fault = f"cut after {len(body)} bytes"
     try:
         head = source.peek().lstrip(_LEADING)
         charset = _charset(head, content_type)
@@ -267,9 +271,8 @@ def _read_xml(source: _Source) -> Sitemap:
     except etree.XMLSyntaxError as error:
         why = why or f"XML: {error.msg}"[:200]
         if over and _CUT_IN_END_TAG.search(tail[-1024:]):
-            events.end_field()
-        with suppress(_Ended):
-            events.end_item()
+            with suppress(_Ended):
+                events.end_field()
     if events.kind is None:
         raise _Refused(why or "it is no sitemap")
     return Sitemap(events.kind, events.entries, why is not None, why)
@@ -355,9 +358,7 @@ class _Events:
             self._add(text)
 
     def end_item(self) -> None:
-        """A url, sitemap, item or entry is whole, or as whole as it will be."""
-        if not self._item:
-            return
+        """A url, sitemap, item or entry is whole."""
         self._item = 0
         if self.kind == "feed":
             self._add(self._link)

@@ -114,10 +114,15 @@ class SitemapDesk:
                 content_type = response.headers.get("Content-Type")
                 async with self._reading:
                     sitemap = await asyncio.to_thread(
-                        _read, request.url, body, content_type, self._settings.max_sitemap
+                        _read,
+                        request.url,
+                        body,
+                        content_type,
+                        self._settings.max_sitemap,
+                        response.truncated is not None,
                     )
                 del body
-                self._count(request, sitemap, cut=response.truncated is not None)
+                self._count(request, sitemap)
                 if sitemap.kind == "index":
                     result.found = self._lower(request, [entry.loc for entry in sitemap.entries])
                 elif sitemap.entries:
@@ -210,24 +215,23 @@ class SitemapDesk:
                 self._on_added()
             await asyncio.sleep(0)
 
-    def _count(self, request: Request, sitemap: Sitemap, *, cut: bool) -> None:
+    def _count(self, request: Request, sitemap: Sitemap) -> None:
         count = self._meter.count
-        why = sitemap.why or ("cut at [scope] max_sitemap" if cut else None)
         if sitemap.kind is None:
             count("aux.sitemap.refused")
         else:
             count(f"aux.sitemap.{sitemap.kind}")
             count("aux.sitemap.entries", len(sitemap.entries))
-            if why is not None:
+            if sitemap.partial:
                 count("aux.sitemap.partial")
-        if why is not None:
-            log.info("sitemap not read whole", extra={"url": request.url, "why": why})
+        if sitemap.why is not None:
+            log.info("sitemap not read whole", extra={"url": request.url, "why": sitemap.why})
 
 
-def _read(url: str, body: bytes, content_type: str | None, max_bytes: int) -> Sitemap:
+def _read(url: str, body: bytes, content_type: str | None, max_bytes: int, cut: bool) -> Sitemap:
     """In a thread. What was changed last comes first: within a depth the frontier gives out in the order of arrival."""
     try:
-        sitemap = read_sitemap(body, content_type, max_bytes=max_bytes)
+        sitemap = read_sitemap(body, content_type, max_bytes=max_bytes, cut=cut)
     except Exception as error:
         log.exception("internal error", extra={"url": url})
         return Sitemap(None, why=f"{Reason.INTERNAL.value}: {error}")
