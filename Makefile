@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test slow lint check clean
+.PHONY: help setup demo test slow bench lint check clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ test: .venv/.ready ## the test suite (about five minutes on two cores)
 
 slow: .venv/.ready ## the long tests: real documentation sites behind nginx, soaks, politeness at scale
 	$(BIN)/pytest -q -m slow
+
+bench: .venv/.ready ## ours and its peers, measured (about an hour; `python -m bench --help` for less)
+	$(BIN)/python -m bench all
 
 lint: .venv/.ready ## ruff, mypy --strict and the import contract
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
-"""*big*: an unfinished run with millions of URLs pending, resumed, against the same with ten thousand."""
+"""*big*: an unfinished run with millions of URLs pending, resumed, against the same with ten thousand.
+
+Each power of ten between them is measured too: what :mod:`bench.plot` draws.
+"""
 
 from __future__ import annotations
 
@@ -29,23 +32,28 @@ def run(plan: Plan) -> Results:
     """A copy of each state is resumed in turn; the states are made once and kept under bench/.cache."""
     size = plan.size or 10_000_000
     pages = min(PAGES, SMALL // 2, size // 2)
-    few, many = f"ours, {SMALL:,} known", f"ours, {size:,} known"
+    sizes = sorted({size, *(SMALL * 10**power for power in range(8) if SMALL * 10**power < size)})
+    few, many = _name(sizes[0]), _name(size)
     results = Results(
         "big",
-        f"{pages} pages of a resumed run with {size:,} URLs pending, against {SMALL:,}; SQLite, bodies written",
+        f"{pages} pages of a resumed run with up to {size:,} URLs pending; SQLite, bodies written",
         ratios=[
             Ratio(many, few, "pages per second", goal=0.9, figure=lambda sample: sample.per_wall),
             Ratio(many, few, goal=0.9),
         ],
     )
     with small_site(5, core=plan.cores.server, distinct=5, port=PORT) as site:
-        states = {few: _state(SMALL), many: _state(size)}
+        states = {_name(each): (each, _state(each)) for each in sizes}
         for number in range(plan.rounds):
             results.begin_round(number + 1, plan.rounds)
-            for who, state in states.items():
+            for who, (known, state) in states.items():
                 if plan.wants(who):
-                    results.add(_sample(plan, site, who, state, pages))
+                    results.add(_sample(plan, site, who, known, state, pages))
     return _judged(results, few, many)
+
+
+def _name(known: int) -> str:
+    return f"ours, {known:,} known"
 
 
 def _judged(results: Results, few: str, many: str) -> Results:
@@ -54,11 +62,11 @@ def _judged(results: Results, few: str, many: str) -> Results:
         grown = by_name[many].rss - by_name[few].rss
         first = by_name[many].extra["first request s"]
         results.say(f"RSS grows by {grown:.0f} MiB (goal: under 100)")
-        results.say(f"first request of the resume with {many}: {first:.2f} s after the start (goal: under 3)")
+        results.say(f"first request of the resume of {many}: {first:.2f} s after the start (goal: under 3)")
     return results
 
 
-def _sample(plan: Plan, site: SmallSite, who: str, state: Path, pages: int) -> Sample:
+def _sample(plan: Plan, site: SmallSite, who: str, known: int, state: Path, pages: int) -> Sample:
     folder = plan.fresh("big")
     job = folder / "output" / ours.JOB
     job.mkdir(parents=True)
@@ -73,7 +81,7 @@ def _sample(plan: Plan, site: SmallSite, who: str, state: Path, pages: int) -> S
         raise Failed(f"{who}: {records} records, not {pages}")
     state_size = (job / "state.db").stat().st_size / 2**20
     plan.fresh("big")
-    extra = {"first request s": seen.first - measured.began, "state MiB": state_size}
+    extra = {"first request s": seen.first - measured.began, "state MiB": state_size, "known": known}
     return Sample.of(who, pages, pages, measured, **extra)
 
 
