@@ -75,9 +75,13 @@ class Feeder:
         #: Pages that may still be answered under ``max_pages``, those in flight taken off; None: no limit.
         self.pages_left = limits.max_pages
         self.exhausted = asyncio.Event()
+        #: When the start is over under ``max_time``, the grace period included; None: no limit.
+        self._over_at: float | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
+        if self._limits.max_time is not None:
+            self._over_at = self._clock() + self._limits.max_time + self._limits.grace
         while True:
             now = self._clock()
             visit = self._bench.pop_due(now) if self.pages_left is None or self.pages_left > 0 else None
@@ -105,6 +109,9 @@ class Feeder:
 
     async def _serve(self, visit: Visit, now: float) -> bool:
         """Send this host's next request. False when it has none that could be sent."""
+        if self._over_at is not None and now + visit.state.mean > self._over_at:
+            # Its answer, in its usual time, would be cut off: it isn't asked any more, and its URLs stay pending.
+            return True
         unasked = 0
         while True:
             if visit.aux:
