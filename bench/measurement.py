@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,13 +24,15 @@ class Failed(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """``wall`` and ``cpu`` in seconds, the latter user and system of the process and every child it waited for
-    (``wait4``); ``rss`` in MiB, the largest sum seen over the process and its children; ``began`` in Unix seconds."""
+    (``wait4``); ``rss`` in MiB, the largest sum seen over the process and its children; ``began`` in Unix seconds;
+    ``yard``: the mean of :func:`yardstick` before and after."""
 
     began: float
     wall: float
     cpu: float
     rss: float
     code: int
+    yard: float = 0.0
 
 
 def measure(
@@ -88,6 +91,22 @@ def measure(
         why = f"not done after {limit:.0f} s" if late else f"exit code {child.returncode}"
         raise Failed(f"{' '.join(command[:6])} ...: {why}\n{said.read_text(errors='replace')[-2000:]}")
     return Measurement(began, at - clock, cpu, rss, child.returncode)
+
+
+#: Strings, dicts, a sort and a hash: what a crawler does, with no input.
+_YARD = """
+import hashlib
+for turn in range(60):
+    words = {f"/path/{n % 997}/page-{n}.html": n for n in range(1500)}
+    text = "".join(sorted(words, key=words.__getitem__)).encode()
+    hashlib.sha256(text).hexdigest()
+"""
+
+
+def yardstick(core: int, folder: Path) -> float:
+    """CPU milliseconds of a fixed piece of Python on ``core``: what a CPU second is worth at this moment. On a shared
+    machine it moves, and pages per CPU second move with it."""
+    return 1000 * measure([sys.executable, "-I", "-S", "-c", _YARD], core=core, folder=folder, limit=60).cpu
 
 
 def _resident(pid: int) -> float:

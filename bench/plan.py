@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import ours
 from bench.machine import Cores
-from bench.measurement import Measurement, measure
+from bench.measurement import Measurement, measure, yardstick
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,28 @@ class Plan:
 
     def measure(self, command: Sequence[str], folder: Path, *, expect: Sequence[int] = (0,)) -> Measurement:
         """A peer."""
-        return measure(command, core=self.cores.crawler, folder=folder, limit=self.limit, expect=expect)
+        return self._between_yards(
+            lambda: measure(command, core=self.cores.crawler, folder=folder, limit=self.limit, expect=expect)
+        )
 
     def measure_ours(
         self, folder: Path, seeds: Path, *words: str, expect: Sequence[int] = (0,)
     ) -> Measurement:
         """Ours. Standard output goes to /dev/null."""
-        return measure(
-            ours.command(folder, seeds, *words),
-            core=self.cores.crawler,
-            folder=folder,
-            limit=self.limit,
-            stdout=subprocess.DEVNULL,
-            environment=ours.ENVIRONMENT,
-            expect=expect,
+        return self._between_yards(
+            lambda: measure(
+                ours.command(folder, seeds, *words),
+                core=self.cores.crawler,
+                folder=folder,
+                limit=self.limit,
+                stdout=subprocess.DEVNULL,
+                environment=ours.ENVIRONMENT,
+                expect=expect,
+            )
         )
+
+    def _between_yards(self, work: Callable[[], Measurement]) -> Measurement:
+        before = yardstick(self.cores.crawler, self.folder)
+        measured = work()
+        after = yardstick(self.cores.crawler, self.folder)
+        return replace(measured, yard=(before + after) / 2)

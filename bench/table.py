@@ -21,11 +21,12 @@ class Sample:
     wall: float
     cpu: float
     rss: float
+    yard: float = 0.0
     extra: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, who: str, pages: int, expected: int, measured: Measurement, **extra: float) -> Sample:
-        return cls(who, pages, expected, measured.wall, measured.cpu, measured.rss, extra)
+        return cls(who, pages, expected, measured.wall, measured.cpu, measured.rss, measured.yard, extra)
 
     @property
     def per_wall(self) -> float:
@@ -139,14 +140,15 @@ class Results:
         }
 
 
-HEAD = f"{'who':<38} {'pages':>7} {'missed':>7} {'wall s':>8} {'CPU s':>8} {'pages/s':>8} {'per CPU s':>9} {'MiB':>6}"
+_FIGURES = f"{'wall s':>8} {'CPU s':>8} {'pages/s':>8} {'per CPU s':>9} {'MiB':>6} {'yard ms':>8}"
+HEAD = f"{'who':<38} {'pages':>7} {'missed':>7} {_FIGURES}"
 
 
 def line(sample: Sample) -> str:
     """One program's figures, in the columns of :data:`HEAD`."""
     figures = (
         f"{sample.who:<38} {sample.pages:>7} {sample.missed:>7} {sample.wall:>8.2f} {sample.cpu:>8.2f} "
-        f"{sample.per_wall:>8.0f} {sample.per_cpu:>9.0f} {sample.rss:>6.0f}"
+        f"{sample.per_wall:>8.0f} {sample.per_cpu:>9.0f} {sample.rss:>6.0f} {sample.yard:>8.0f}"
     )
     return figures + "".join(f"  {name} {value:.4g}" for name, value in sample.extra.items())
 
@@ -164,5 +166,6 @@ def _median(samples: Iterable[Sample]) -> Sample:
         middle(lambda s: s.wall),
         middle(lambda s: s.cpu),
         middle(lambda s: s.rss),
+        middle(lambda s: s.yard),
         {name: middle(lambda s, name=name: s.extra.get(name, 0.0)) for name in samples[0].extra},  # type: ignore[misc]
     )

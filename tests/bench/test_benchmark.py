@@ -46,6 +46,7 @@ def test_a_small_list_is_fetched_whole_by_all_and_compared(tmp_path: Path):
         assert sample["wall"] > 0
         assert sample["cpu"] > 0
         assert sample["rss"] > 10
+        assert sample["yard"] > 1
     by_name = {sample["who"]: sample["extra"]["new connections %"] for sample in samples}
     assert by_name["aiohttp, a session for each request"] == 100
     assert by_name["ours"] < 10
@@ -103,7 +104,7 @@ def test_what_fails_or_hangs_is_said_and_ended(tmp_path: Path):
 
 
 def sample(who: str, per_cpu: float, **extra: float) -> Sample:
-    return Sample(who, 100, 120, wall=2.0, cpu=100 / per_cpu, rss=10.0, extra=extra)
+    return Sample(who, 100, 120, wall=2.0, cpu=100 / per_cpu, rss=10.0, yard=7.0, extra=extra)
 
 
 def test_ratios_are_those_of_the_same_round(capsys: pytest.CaptureFixture[str]):
@@ -117,7 +118,7 @@ def test_ratios_are_those_of_the_same_round(capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr().out
     assert re.search(r"a / b, pages per CPU second +0\.50 +2\.00 +3\.00  >= 1: yes", said)
     assert "gone" not in said
-    assert re.search(r"^a +100 +20 +2\.00 +0\.50 +50 +200 +10$", said, re.MULTILINE)
+    assert re.search(r"^a +100 +20 +2\.00 +0\.50 +50 +200 +10 +7$", said, re.MULTILINE)
 
 
 def test_the_plot_is_an_svg_with_a_point_for_each_size():
