@@ -84,7 +84,8 @@ def test_signals_at_random_moments(small: World) -> None:
             began = time.monotonic()
             code = process.wait(30)
         text = (small.folder / "said").read_text("utf-8", "replace")
-        assert "Traceback" not in text, (name, text)
+        # Before the first line of ours has run it is Python that answers Ctrl-C.
+        assert not ("Traceback" in text and "crawler/" in text), f"{name}: {text}"
         if name not in ("PIPE", "STOP"):
             assert time.monotonic() - began < 5 + 3, name
         # Before Python is up the kernel's own answer to a signal holds; then 3, or 0 where the crawl was through,

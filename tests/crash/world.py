@@ -78,6 +78,7 @@ class World:
             **own,
             "PYTHONFAULTHANDLER": "1",
             "CRAWLER_POLITENESS_DELAY": "0",
+            "CRAWLER_LIMITS_PAGES_PER_HOST": "none",
             "CRAWLER_FRONTIER_COMMIT_RECORDS": str(self.batch),
             "CRAWLER_OUTPUT_PART_SIZE": str(self.pages * 300),
             **self.settings,
