@@ -235,6 +235,18 @@ except DecodeError as error:
 """
 
 
+@ways
+def test_under_a_large_cap_a_bomb_is_refused_before_it_is_reached(
+    name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    decoder = Decoder.of(name, 50 << 20, bomb_from=1 << 20)
+    with pytest.raises(DecodeError) as refused:
+        decoder.feed(pack(bytes(20 << 20)))
+    assert refused.value.reason is Reason.DECODE_BOMB
+    assert decoder.body_bytes < 7 << 20
+    assert Decoder.of(None, 50 << 20, bomb_from=1 << 20).feed(bytes(2 << 20)), "nothing is decoded"
+
+
 @pytest.mark.parametrize(
     "encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "br, br", "zstd, gzip", "nothing"]
 )
