@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ def pages_of(site: DocumentationSite, size: int) -> list[str]:
         if prefix != "/"
         for path in sorted(folder.rglob("*.html"))
     ]
+    # By chance, always the same: a short list is then of pages like those of a long one.
+    random.Random(1).shuffle(paths)
     fronts = [seed.rstrip("/") for seed in site.seeds]
     rounds = (("" if turn == 0 else f"?n={turn}", path) for turn in itertools.count() for path in paths)
     urls = (front + path + query for query, path in rounds for front in fronts)
