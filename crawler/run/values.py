@@ -99,7 +99,7 @@ def _read_int(key: Key, found: Any) -> int | None:
 
 
 def _whole(text: str) -> int:
-    if re.fullmatch(r"[+-]?\d[\d_]{0,30}", text):
+    if re.fullmatch(r"[+-]?\d(?:_?\d){0,30}", text):
         return int(text)
     raise _UnfitError
 
