@@ -107,8 +107,12 @@ async def _serve(pages: int, distinct: int, port: int, address: str) -> None:
         if not distinct:
             return page
         if asked.path not in made:
-            number = int(asked.path.removeprefix("/n").removeprefix("/") or 0)
-            others = [f"/n{(number * 7 + 13 * step) % 1000}" for step in range(1, distinct + 1)]
+            number = int("".join(filter(str.isdigit, asked.path)) or 0)
+            # Every other one is met again soon, every other one is new.
+            others = [
+                f"/n{(number + step) % 10}" if step % 2 else f"/x{number * distinct + step}"
+                for step in range(distinct)
+            ]
             made[asked.path] = reply(html(links + others, "A small page", TEXT))
         return made[asked.path]
 

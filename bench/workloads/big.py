@@ -21,8 +21,8 @@ from crawler.model.request import Request
 from crawler.rules.url import key_of
 
 SMALL = 10_000
-#: URLs of one host: with ten million there are ten thousand hosts.
-PER_HOST = 1_000
+#: As many hosts whatever the size, so that only the number of URLs differs.
+HOSTS = 1_000
 #: Pages that each resume fetches.
 PAGES = 5_000
 PORT = 18_080
@@ -86,8 +86,8 @@ def _sample(plan: Plan, site: SmallSite, who: str, known: int, state: Path, page
 
 
 def _url(number: int) -> str:
-    """Ten thousand URLs on ten hosts, ten million on ten thousand."""
-    return f"http://h{number // PER_HOST}.{ZONE}:{PORT}/n{number % PER_HOST}"
+    """Ten URLs a host, or ten thousand."""
+    return f"http://h{number % HOSTS}.{ZONE}:{PORT}/n{number // HOSTS}"
 
 
 def _state(size: int) -> Path:
@@ -97,7 +97,7 @@ def _state(size: int) -> Path:
     from crawler.frontier import schema
 
     layout = getattr(schema, "VERSION", 0)
-    path = CACHE / f"state-{size}-v{layout}-sqlite{apsw.sqlite_lib_version()}.db"
+    path = CACHE / f"state-{size}-{HOSTS}-v{layout}-sqlite{apsw.sqlite_lib_version()}.db"
     if not path.exists():
         CACHE.mkdir(exist_ok=True)
         print(f"making {path.name}", flush=True)
@@ -128,5 +128,5 @@ async def _make(path: Path, size: int) -> None:
 
 def _request(number: int, salt: int) -> Request:
     url = _url(number)
-    host = f"h{number // PER_HOST}.{ZONE}"
+    host = f"h{number % HOSTS}.{ZONE}"
     return Request(url, key_of(url, salt), host, scope=host, is_seed=True)
