@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from crawler.model.request import Request
     from crawler.model.results import Failure, NotModified, Page, Redirect, Result, Skipped
     from crawler.model.settings import Settings
-    from crawler.run.library import Crawl, crawl
+    from crawler.run.api import Crawl, crawl
 
 _HOMES = {
-    "Crawl": "crawler.run.library",
-    "crawl": "crawler.run.library",
+    "Crawl": "crawler.run.api",
+    "crawl": "crawler.run.api",
     "CrawlerError": "crawler.model.errors",
     "StorageError": "crawler.model.errors",
     "UsageError": "crawler.model.errors",

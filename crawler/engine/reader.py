@@ -90,15 +90,7 @@ class Reader:
         try:
             url, following, reason, detail = self._discovery.redirect(request, target)
         except UrlRefused as refused:
-            attempted = Attempted(
-                started_at=response.started_at,
-                duration=response.duration,
-                ip=response.ip,
-                http_version=response.http_version,
-                status=response.status,
-                headers=response.headers,
-                wire_bytes=response.wire_bytes,
-            )
+            attempted = Attempted.of(response)
             return Failure(request, Reason.REDIRECT_INVALID, f"Location: {refused.detail}", attempted)
         if following is not None and following.redirects > self._max_redirects:
             following, reason = None, Reason.REDIRECT_TOO_MANY

@@ -260,15 +260,7 @@ def _closed(result: Result, reason: Reason, detail: str | None, now: float) -> S
         case Failure(attempted=attempted):
             pass
         case Page(response=response) | Redirect(response=response) | NotModified(response=response):
-            attempted = Attempted(
-                started_at=response.started_at,
-                duration=response.duration,
-                ip=response.ip,
-                http_version=response.http_version,
-                status=response.status,
-                headers=response.headers,
-                wire_bytes=response.wire_bytes,
-            )
+            attempted = Attempted.of(response)
         case Skipped():
             return result
     return Skipped(result.request, reason, detail, now, attempted, result.wait)

@@ -131,16 +131,7 @@ class Worker:
                     delay=visit.delay,
                     settings=settings,
                 )
-            case Failure(reason=reason, attempted=attempted):
-                state = after_failure(
-                    state,
-                    now=now,
-                    took=attempted.duration,
-                    reason=reason,
-                    delay=visit.delay,
-                    settings=settings,
-                )
-            case Skipped(reason=reason, attempted=attempted):
+            case Failure(reason=reason, attempted=attempted) | Skipped(reason=reason, attempted=attempted):
                 state = after_failure(
                     state,
                     now=now,

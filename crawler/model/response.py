@@ -40,3 +40,16 @@ class Attempted:
     wire_bytes: int | None = None
     body_bytes: int | None = None
     truncated: str | None = None
+
+    @classmethod
+    def of(cls, response: Response) -> Attempted:
+        """An answer that came whole and is not used."""
+        return cls(
+            started_at=response.started_at,
+            duration=response.duration,
+            ip=response.ip,
+            http_version=response.http_version,
+            status=response.status,
+            headers=response.headers,
+            wire_bytes=response.wire_bytes,
+        )

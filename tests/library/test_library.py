@@ -22,7 +22,7 @@ from crawler import Crawl, Failure, Page, Record, Request, Result, Settings, Ski
 from crawler.engine.crawler import Stopped
 from crawler.model.settings import Crawl as CrawlSettings
 from crawler.model.settings import FrontierSettings, HostOverride, Http, Output, Politeness, Scope
-from crawler.run.library import MOST_WAITING
+from crawler.run.api import MOST_WAITING
 from tests.servers import Site, html, reply
 from tests.sink.test_contract import ListSink
 
