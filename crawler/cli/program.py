@@ -116,15 +116,16 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         return _complain(f"{_first_line(error)} (crawler {_command(words)}--help)", 2)
     except CrawlerError as error:
+        if isinstance(error, StorageError):
+            _drop_what_cannot_be_written()
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
-        # Whoever read standard output has gone (`crawler check | head`), or its disk is full. What is left in
-        # the buffer must not raise once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read standard output has gone (`crawler check | head`), or its disk is full.
+        _drop_what_cannot_be_written()
         if error.errno == errno.EPIPE:
             return StorageError.exit_code
         return _complain(f"standard output: {error.strerror}", StorageError.exit_code)
@@ -135,6 +136,16 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return 1
     return answer if isinstance(answer, int) else 0
+
+
+def _drop_what_cannot_be_written() -> None:
+    """What is left in the buffer of standard output must not raise once more when the interpreter ends: that would make
+    the exit code 120."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fill_standard_streams() -> None:
