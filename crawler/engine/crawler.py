@@ -47,6 +47,8 @@ _RESULT_BYTES: Final = 64 * 1024 * 1024
 #: Keys in the filter in front of the frontier: about 120 bytes each.
 _KNOWN: Final = 200_000
 _WATCH_EVERY: Final = 0.25
+#: Seconds that a commit under way is given when the crawl is cancelled.
+_LAST_COMMIT: Final = 5.0
 
 
 class Stopped(StrEnum):
@@ -223,6 +225,10 @@ class Crawler:
             self._count_wire()
             await self._settler.commit(last=True)
         finally:
+            # Cancelled from outside: a commit under way is let through, or its records would be settled and the sink
+            # never told.
+            self._settler.finish()
+            await asyncio.wait({settler}, timeout=_LAST_COMMIT)
             await _cancel(stop, *tasks)
             self._results.close()
         self._counts = await self._frontier.counts()
