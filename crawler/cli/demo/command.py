@@ -32,8 +32,8 @@ def demo(**typed: Any) -> int:
     settings = settings_from(typed, preset=PRESET)
     with DemoServer(port) as server:
         if only_serve:
-            print(f"{server.here}/  (Ctrl-C ends it)", flush=True)
             with suppress(KeyboardInterrupt):
+                print(f"{server.here}/  (Ctrl-C ends it)", flush=True)
                 threading.Event().wait()
             return 0
         # On another port the URLs of an unfinished demo lead nowhere.
