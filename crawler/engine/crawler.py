@@ -7,45 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from crawler.engine.circuit import Circuit, Hooks, Identity
 from crawler.engine.clock import Clock, steady_clock
-from crawler.engine.discovery import Discovery
-from crawler.engine.feeder import Feeder
 from crawler.engine.limiter import Limiter
-from crawler.engine.meter import Meter
-from crawler.engine.reader import Reader
-from crawler.engine.replenisher import Replenisher
-from crawler.engine.results import ResultQueue
-from crawler.engine.robots_desk import RobotsDesk
-from crawler.engine.settler import Settler
-from crawler.engine.sitemap_desk import SitemapDesk
 from crawler.engine.snapshot import Snapshot
-from crawler.engine.workbench import Job, Workbench
-from crawler.engine.worker import Worker
 from crawler.fetch.session import Wire
-from crawler.frontier.known import Known
 from crawler.model.frontier import Counts
 from crawler.model.protocols import Fetcher, Frontier, NextVisit, OnResult, ScopeRule, Sink
 from crawler.model.reasons import Outcome
 from crawler.model.request import Request
-from crawler.model.results import Result
 from crawler.model.settings import Settings
-from crawler.rules.revisit import next_visit
 from crawler.rules.scope import ScopeRules
 
 log = logging.getLogger("crawler.engine")
 
-#: Results between workers and settler: items, and bytes of their bodies.
-_RESULTS: Final = 2_000
-_RESULT_BYTES: Final = 64 * 1024 * 1024
-#: Keys in the filter in front of the frontier: about 120 bytes each.
-_KNOWN: Final = 200_000
 _WATCH_EVERY: Final = 0.25
 #: Seconds that a commit under way is given when the crawl is cancelled.
 _LAST_COMMIT: Final = 5.0
@@ -98,91 +79,28 @@ class Crawler:
     ) -> None:
         self._settings = settings
         self._frontier = frontier
-        self._sink = sink
-        self._fetcher = fetcher
         self._seeds = seeds
-        self._workers = workers
         self._wire = wire
         self._clock = clock if clock is not None else steady_clock()
-        self.meter = Meter()
-        known = Known(_KNOWN)
-        self._bench = Workbench(settings.politeness, settings.hosts)
-        self._queue: asyncio.Queue[Job] = asyncio.Queue(maxsize=workers)
-        self._results = ResultQueue(_RESULTS, _RESULT_BYTES)
-        discovery = Discovery(
-            scope,
-            known,
-            self.meter,
-            depth=settings.scope.depth,
-            max_url=settings.scope.max_url,
-            key_of=key_of,
-            scope_rule=scope_rule,
-        )
-        self._reader = Reader(
-            discovery,
-            settings.output,
-            product_token=product_token,
-            max_redirects=settings.http.max_redirects,
-        )
-        self._desk = RobotsDesk(
-            self._bench,
-            self.meter,
-            robots=settings.robots,
-            politeness=settings.politeness,
-            product_token=product_token,
-            key_of=key_of,
-        )
-        self._sitemaps = SitemapDesk(
-            frontier,
-            self._bench,
-            discovery,
-            scope,
-            self.meter,
-            settings=settings.scope,
-            key_of=key_of,
-            on_added=self._settled,
-        )
-        self._settler = Settler(
+        circuit = Circuit(
+            settings,
             frontier,
             sink,
-            self._bench,
-            self._results,
-            self.meter,
-            self._clock,
-            run_id=run_id,
-            settings=settings.frontier,
-            output=settings.output,
-            next_visit=next_visit if next_visit is not None else self._next_visit,
-            on_result=on_result,
-            on_settled=self._settled,
-            on_unanswered=self._unanswered,
-            forget_known=known.forget,
-        )
-        self._feeder = Feeder(
-            self._bench,
-            self._queue,
-            self._results,
-            self.meter,
-            self._clock,
-            robots=settings.robots,
-            politeness=settings.politeness,
-            limits=settings.limits,
-            product_token=product_token,
-            sitemaps=self._sitemaps,
-            key_of=key_of,
-            hurry=self._settler.hurry,
-            nudge=self._nudge,
-            refuse=self._desk.refuse,
-        )
-        self._replenisher = Replenisher(
-            frontier,
-            self._bench,
-            self._clock,
-            settings.crawl,
+            fetcher,
+            identity=Identity(run_id, product_token, key_of),
+            scope=scope,
+            hooks=Hooks(scope_rule, next_visit, on_result),
             workers=workers,
-            patience=settings.politeness.patience,
-            on_leases=self._feeder.wake.set,
+            clock=self._clock,
         )
+        self._circuit = circuit
+        self.meter = circuit.meter
+        self._bench = circuit.bench
+        self._queue = circuit.queue
+        self._results = circuit.results
+        self._settler = circuit.settler
+        self._feeder = circuit.feeder
+        self._replenisher = circuit.replenisher
         self._limiter = Limiter(self.meter)
         self._seeded = False
         self._began = time.monotonic()
@@ -206,7 +124,8 @@ class Crawler:
             asyncio.create_task(self._replenisher.run(), name="replenisher"),
         ]
         workers = [
-            asyncio.create_task(self._worker().run(), name=f"worker-{n}") for n in range(self._workers)
+            asyncio.create_task(worker.run(), name=f"worker-{n}")
+            for n, worker in enumerate(self._circuit.workers)
         ]
         settler = asyncio.create_task(self._settler.run(), name="settler")
         watcher = asyncio.create_task(self._watch(), name="watcher")
@@ -259,7 +178,7 @@ class Crawler:
             hosts_active=min(active, len(bench)),
             hosts_waiting=max(0, len(bench) - active),
             in_flight=active,
-            workers=self._workers,
+            workers=len(self._circuit.workers),
             wire_bytes=wire.wire_bytes,
             requests=wire.requests,
             connections_opened=wire.connections_opened,
@@ -269,7 +188,7 @@ class Crawler:
         )
 
     async def _seed(self) -> None:
-        listed = self._sitemaps.listed()
+        listed = self._circuit.sitemaps.listed()
         if listed:
             await self._frontier.add(listed)
         async for batch in self._seeds:
@@ -303,21 +222,18 @@ class Crawler:
 
     def _pages_are_up(self) -> bool:
         left = self._feeder.pages_left
-        return left is not None and left <= 0 and self._idle() and self._settler.unsettled == 0
-
-    def _idle(self) -> bool:
-        return not (self._bench.in_flight or self._queue.qsize() or len(self._results))
+        return left is not None and left <= 0 and self._circuit.idle and self._settler.unsettled == 0
 
     async def _nothing_left(self) -> bool:
         """Nothing in hand, nothing on its way, nothing pending in the frontier."""
-        if len(self._bench) or not self._idle() or self._settler.unsettled or self._replenisher.looking:
+        if len(self._bench) or not self._circuit.idle or self._settler.unsettled or self._replenisher.looking:
             return False
         self._counts = await self._frontier.counts()
         return self._counts.left == 0
 
     async def _drain(self, settler: asyncio.Task[None]) -> None:
         """Let the queue and what is in flight come home: within the grace period, or until told a second time."""
-        if self._idle():
+        if self._circuit.idle:
             return
         drained = asyncio.create_task(self._queue.join())
         hurried = asyncio.create_task(self._stop_now.wait())
@@ -337,22 +253,6 @@ class Crawler:
             self._bench.returned(self._queue.get_nowait())
             self._queue.task_done()
 
-    def _worker(self) -> Worker:
-        return Worker(
-            self._queue,
-            self._fetcher,
-            self._reader,
-            self._bench,
-            self._desk,
-            self._sitemaps,
-            self._results,
-            self.meter,
-            self._clock,
-            self._settings.politeness,
-            self._feeder.wake.set,
-            self._unanswered,
-        )
-
     async def _watch(self) -> None:
         """Look four times a second at what limits the crawl."""
         ticks = 0
@@ -360,7 +260,7 @@ class Crawler:
             await asyncio.sleep(_WATCH_EVERY)
             self._limiter.look(
                 busy=self._bench.in_flight,
-                workers=self._workers,
+                workers=len(self._circuit.workers),
                 next_at=self._bench.next_at(),
                 now=self._clock(),
                 disk=self._results.full or (self._settler.busy and self._idle_but_unsettled()),
@@ -380,22 +280,6 @@ class Crawler:
 
     def _idle_but_unsettled(self) -> bool:
         return self._bench.in_flight == 0 and bool(self._settler.unsettled)
-
-    def _nudge(self) -> None:
-        """The feeder has nothing due, or hosts ran low: look for more."""
-        self._replenisher.nudge()
-
-    def _settled(self) -> None:
-        self._replenisher.news()
-        self._feeder.wake.set()
-
-    def _unanswered(self) -> None:
-        if self._feeder.pages_left is not None:
-            self._feeder.pages_left += 1
-            self._feeder.wake.set()
-
-    def _next_visit(self, result: Result, now: float) -> float | None:
-        return next_visit(result, now, self._settings.politeness, random.random)
 
 
 async def _cancel(*tasks: asyncio.Task[object]) -> None:

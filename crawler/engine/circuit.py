@@ -1,0 +1,192 @@
+"""The parts that a URL passes on its way round, in the order in which it meets them.
+
+frontier -> replenisher -> workbench -> feeder -> queue -> worker (fetcher, reader, discovery, desks) -> results ->
+settler -> sink and frontier. Each is built with what it needs and told of by callbacks to those before it, which are
+here too: this is the one place that knows them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from crawler.engine.clock import Clock
+from crawler.engine.discovery import Discovery
+from crawler.engine.feeder import Feeder
+from crawler.engine.meter import Meter
+from crawler.engine.reader import Reader
+from crawler.engine.replenisher import Replenisher
+from crawler.engine.results import ResultQueue
+from crawler.engine.robots_desk import RobotsDesk
+from crawler.engine.settler import Settler
+from crawler.engine.sitemap_desk import SitemapDesk
+from crawler.engine.workbench import Job, Workbench
+from crawler.engine.worker import Worker
+from crawler.frontier.known import Known
+from crawler.model.protocols import Fetcher, Frontier, NextVisit, OnResult, ScopeRule, Sink
+from crawler.model.results import Result
+from crawler.model.settings import Settings
+from crawler.rules.revisit import next_visit
+from crawler.rules.scope import ScopeRules
+
+#: Results between workers and settler: items, and bytes of their bodies.
+_RESULTS: Final = 2_000
+_RESULT_BYTES: Final = 64 * 1024 * 1024
+#: Keys in the filter in front of the frontier: about 120 bytes each.
+_KNOWN: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose crawl it is: the run that records name, the name that robots.txt knows us by, and the seeded key of a
+    canonical URL."""
+
+    run_id: str
+    product_token: str
+    key_of: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The three plain callables that a user of the library may give."""
+
+    scope_rule: ScopeRule | None = None
+    next_visit: NextVisit | None = None
+    on_result: OnResult | None = None
+
+
+class Circuit:
+    """Built once a crawl; nothing in it runs yet."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        frontier: Frontier,
+        sink: Sink,
+        fetcher: Fetcher,
+        *,
+        identity: Identity,
+        scope: ScopeRules,
+        hooks: Hooks,
+        workers: int,
+        clock: Clock,
+    ) -> None:
+        self._politeness = settings.politeness
+        key_of, token = identity.key_of, identity.product_token
+        self.meter = Meter()
+        known = Known(_KNOWN)
+        self.bench = Workbench(settings.politeness, settings.hosts)
+        self.queue: asyncio.Queue[Job] = asyncio.Queue(maxsize=workers)
+        self.results = ResultQueue(_RESULTS, _RESULT_BYTES)
+        discovery = Discovery(
+            scope,
+            known,
+            self.meter,
+            depth=settings.scope.depth,
+            max_url=settings.scope.max_url,
+            key_of=key_of,
+            scope_rule=hooks.scope_rule,
+        )
+        reader = Reader(
+            discovery, settings.output, product_token=token, max_redirects=settings.http.max_redirects
+        )
+        desk = RobotsDesk(
+            self.bench,
+            self.meter,
+            robots=settings.robots,
+            politeness=settings.politeness,
+            product_token=token,
+            key_of=key_of,
+        )
+        self.sitemaps = SitemapDesk(
+            frontier,
+            self.bench,
+            discovery,
+            scope,
+            self.meter,
+            settings=settings.scope,
+            key_of=key_of,
+            on_added=self._settled,
+        )
+        self.settler = Settler(
+            frontier,
+            sink,
+            self.bench,
+            self.results,
+            self.meter,
+            clock,
+            run_id=identity.run_id,
+            settings=settings.frontier,
+            output=settings.output,
+            next_visit=hooks.next_visit if hooks.next_visit is not None else self._next_visit,
+            on_result=hooks.on_result,
+            on_settled=self._settled,
+            on_unanswered=self._unanswered,
+            forget_known=known.forget,
+        )
+        self.feeder = Feeder(
+            self.bench,
+            self.queue,
+            self.results,
+            self.meter,
+            clock,
+            robots=settings.robots,
+            politeness=settings.politeness,
+            limits=settings.limits,
+            product_token=token,
+            sitemaps=self.sitemaps,
+            key_of=key_of,
+            hurry=self.settler.hurry,
+            nudge=self._nudge,
+            refuse=desk.refuse,
+        )
+        self.replenisher = Replenisher(
+            frontier,
+            self.bench,
+            clock,
+            settings.crawl,
+            workers=workers,
+            patience=settings.politeness.patience,
+            on_leases=self.feeder.wake.set,
+        )
+        self.workers = [
+            Worker(
+                self.queue,
+                fetcher,
+                reader,
+                self.bench,
+                desk,
+                self.sitemaps,
+                self.results,
+                self.meter,
+                clock,
+                settings.politeness,
+                self.feeder.wake.set,
+                self._unanswered,
+            )
+            for _ in range(workers)
+        ]
+
+    @property
+    def idle(self) -> bool:
+        """Nothing queued, in flight, or on its way to the settler."""
+        return not (self.bench.in_flight or self.queue.qsize() or len(self.results))
+
+    def _nudge(self) -> None:
+        """The feeder has nothing due, or hosts ran low: look for more."""
+        self.replenisher.nudge()
+
+    def _settled(self) -> None:
+        self.replenisher.news()
+        self.feeder.wake.set()
+
+    def _unanswered(self) -> None:
+        if self.feeder.pages_left is not None:
+            self.feeder.pages_left += 1
+            self.feeder.wake.set()
+
+    def _next_visit(self, result: Result, now: float) -> float | None:
+        return next_visit(result, now, self._politeness, random.random)
