@@ -213,7 +213,8 @@ class SitemapDesk:
             if some and await self._frontier.add(some):
                 for host in {one.host for one in some}:
                     visit = self._bench.visits.get(host)
-                    if visit is not None:
+                    # One that is leaving is leased anew for them: its lease ends with the settlement under way.
+                    if visit is not None and not visit.leaving:
                         visit.more = True
                         if visit.hungry:
                             self._bench.thirsty.add(visit)

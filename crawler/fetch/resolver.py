@@ -24,6 +24,9 @@ _REASONS: Final = {
     ares.ARES_ETIMEOUT: Reason.DNS_TIMEOUT,
 }
 _NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+#: To put addresses in order (RFC 6724) c-ares connects a UDP socket to each of them: no packet is sent, but no address
+#: is to be touched before it is judged. Those without a route fail at once, and the next one is tried (RFC 8305).
+_UNSORTED: Final = 1 << 7  # ARES_AI_NOSORT of ares.h, which pycares does not name
 
 
 class NameFailure(OSError):
@@ -57,7 +60,9 @@ class Resolver(AbstractResolver):
         if attempt is not None and attempt.late is Reason.TIMEOUT_CONNECT:
             attempt.late = Reason.DNS_TIMEOUT
         try:
-            answer = await self._dns.getaddrinfo(host, family=family, port=port, type=socket.SOCK_STREAM)
+            answer = await self._dns.getaddrinfo(
+                host, family=family, port=port, type=socket.SOCK_STREAM, flags=_UNSORTED
+            )
         except aiodns.error.DNSError as error:
             code = error.args[0] if error.args else None
             reason = _REASONS.get(code, Reason.DNS_SERVFAIL)

@@ -6,7 +6,18 @@ from typing import Any
 
 from crawler.engine.crawler import Stopped
 from crawler.frontier.memory import MemoryFrontier
-from tests.engine.vocabulary import Answer, Outcome, clock, crawl, moved, page, settings, text, virtually
+from tests.engine.vocabulary import (
+    Answer,
+    Outcome,
+    SlowSettle,
+    clock,
+    crawl,
+    moved,
+    page,
+    settings,
+    text,
+    virtually,
+)
 
 
 def urlset(*locations: str, lastmod: tuple[str | None, ...] = ()) -> Answer:
@@ -243,3 +254,28 @@ def test_switched_off_in_a_later_start():
     assert first.ended.counts.left == 1
     assert second.ended.counts.left == 0
     assert not second.web.of("http://a/map.xml")
+
+
+def test_a_host_whose_lease_is_ending_is_given_nothing_more():
+    """A settlement that gives ``b`` back is under way when a sitemap lists a URL of it: that one waits for the next
+    lease. Sent under the old one, its answer would find no host in hand."""
+    pages = {
+        "http://a/": page(),
+        "http://b/": page(),
+        "http://a/map": urlset("http://b/listed"),
+        "http://b/listed": page(took=3.0),
+    }
+
+    async def crawled(took: float) -> Outcome:
+        frontier = MemoryFrontier(clock=clock)
+        await frontier.begin_run("run", clock())
+        pages["http://a/map"].took = took
+        made = settings(kind="any", sitemaps=("http://a/map",))
+        slow = SlowSettle(frontier, 2.0, late=True)
+        return await crawl(pages, ["http://a/", "http://b/"], made=made, frontier=slow)
+
+    for took in (0.001, 0.5, 1.0, 2.0, 3.0, 4.5):
+        done = virtually(crawled(took))
+        assert set(done.by_url) == {"http://a/", "http://b/", "http://b/listed"}, took
+        assert len(done.web.of("http://b/listed")) == 1
+        assert balanced(done)

@@ -305,11 +305,13 @@ async def crawl(
 
 
 class SlowSettle:
-    """A frontier whose settlements take a while, as those on a disk do; written before or after that while."""
+    """A frontier whose settlements take a while, as those on a disk do; written before that while, or (``late``)
+    after it."""
 
-    def __init__(self, frontier: Any, seconds: float) -> None:
+    def __init__(self, frontier: Any, seconds: float, *, late: bool = False) -> None:
         self._frontier = frontier
         self._seconds = seconds
+        self._late = late
         self.settlements: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -317,8 +319,11 @@ class SlowSettle:
 
     async def settle(self, now: float, settlement: Any) -> Any:
         self.settlements.append(settlement)
+        if self._late:
+            await asyncio.sleep(self._seconds)
         settled = await self._frontier.settle(now, settlement)
-        await asyncio.sleep(self._seconds)
+        if not self._late:
+            await asyncio.sleep(self._seconds)
         return settled
 
 

@@ -188,13 +188,15 @@ class Program:
         config: str | Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         python: Sequence[str] = (),
+        before: Sequence[str] = (),
         files: int | None = None,
         cpu: int | None = None,
         stdin: bytes | None = None,
         job: str = "seeds",
         **settings: Any,
     ) -> Running:
-        """``python`` are options of the interpreter, ``files`` is ``ulimit -n``, ``cpu`` pins the process.
+        """``python`` are options of the interpreter, ``before`` words in front of the command (``strace ...``),
+        ``files`` is ``ulimit -n``, ``cpu`` pins the process.
         ``job`` says where to look for the output, if the arguments name another job than ``seeds``."""
         words: list[str] = []
         if isinstance(seeds, Path):
@@ -215,6 +217,7 @@ class Program:
             prefix = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"]
         if cpu is not None:
             prefix += ["taskset", "-c", str(cpu)]
+        prefix += before
         own = {key: value for key, value in os.environ.items() if not key.startswith("CRAWLER_")}
         process = subprocess.Popen(
             [*prefix, sys.executable, "-X", "faulthandler", *python, "-m", "crawler", command, *words],
