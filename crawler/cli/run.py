@@ -35,7 +35,8 @@ def crawl_and_tell(
 ) -> int:
     """One start, from the first log line to the summary; the answer is its exit code."""
     # The engine and aiohttp: 0.25 s of imports that --help and a usage error do without.
-    from crawler.run.crawl import RunInfo, run_job
+    from crawler.run.crawl import run_job
+    from crawler.run.start import RunInfo
 
     with Log(sys.stderr, settings.log.format, settings.log.level) as lines:
         for warning in warnings:

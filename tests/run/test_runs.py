@@ -18,8 +18,9 @@ from crawler.model.frontier import Counts, FileMark
 from crawler.model.reasons import Outcome
 from crawler.model.settings import HostOverride, Http, Limits, Output, Politeness, Scope, Settings
 from crawler.run.assembly import longest_delay, product_token, user_agent
-from crawler.run.crawl import RunInfo, run_job
+from crawler.run.crawl import run_job
 from crawler.run.manifest import manifest
+from crawler.run.start import RunInfo
 from tests.servers import Crawl, Program, Site
 
 FIELDS = {
@@ -216,10 +217,9 @@ def test_an_ending_cut_in_half_is_completed(
         "import os, crawler.run.layout as layout, crawler.frontier.store as store\n"
         "def die(*_, **__): os._exit(77)\n"
         + {
-            "write_json": "import crawler.run.crawl as run\nrun.write_json = die\n",
+            "write_json": "import crawler.run.ending as run\nrun.write_json = die\n",
             "publish": "layout.JobFolder.publish = die\n",
-            "finish": "import crawler.run.crawl as run\n"
-            "publish = layout.JobFolder.publish\n"
+            "finish": "publish = layout.JobFolder.publish\n"
             "def last(self, run_id):\n    publish(self, run_id)\n    die()\n"
             "layout.JobFolder.publish = last\n",
         }[step]

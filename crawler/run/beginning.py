@@ -1,0 +1,84 @@
+"""What a start finds and decides: complete an ending cut in half, resume, give up and start anew, or start new."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crawler.engine.snapshot import Snapshot
+from crawler.frontier import RunFrontier
+from crawler.run.abandoning import abandon
+from crawler.run.ending import FINISHED, GATED, Ending, places, publish
+from crawler.run.layout import JobFolder, read_json
+from crawler.run.start import RunInfo, Start, iso
+
+log = logging.getLogger("crawler.run")
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The run that this start crawls. ``extra`` is what the state keeps of it beside the frontier."""
+
+    run_id: str
+    extra: dict[str, Any]
+    resumed: bool
+
+
+async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> Ending | None:
+    """The last steps of a run that ended, says its run.json, and was cut off before ``latest`` or the finished mark;
+    None where there is none. A later start has added itself to ``starts``: then run.json is an earlier one's."""
+    known = await frontier.run()
+    if known is None or known.finished:
+        return None
+    content = read_json(folder.run(known.run_id) / "run.json")
+    code = {"finished": FINISHED, "gated": GATED}.get(str(content.get("outcome")))
+    starts = known.extra.get("starts", [])
+    if code is None or len(content.get("starts", [])) != len(starts):
+        return None
+    if not start.fresh:
+        start.on_start(RunInfo(start.job, known.run_id, True, Snapshot))
+    await publish(frontier, folder, known.run_id, known.extra, content, code)
+    log.info(
+        f"run {known.run_id} had ended but for its last steps: completed",
+        extra={"outcome": content["outcome"]},
+    )
+    return Ending(code, str(content["outcome"]), content, places(folder, known.run_id, code))
+
+
+async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Beginning:
+    """Resume the unfinished run, or start a new one."""
+    known = await frontier.run()
+    this = start.described()
+    if known is not None and not known.finished:
+        if not start.fresh:
+            log.info("resuming", extra={"run_id": known.run_id})
+            extra = dict(known.extra)
+            start.warnings += _changes(extra.get("starts", []), this)
+            extra["starts"] = [*extra.get("starts", []), this]
+            await frontier.note_run(extra)
+            return Beginning(known.run_id, extra, True)
+        await abandon(start, frontier, folder, known)
+    elif known is not None:
+        finished = known.extra.get("finished_at", "an earlier time")
+        log.info(f"run {known.run_id} finished at {finished}; starting a new run")
+    run_id = folder.new_run_id(start.at)
+    extra = {"started_at": iso(start.at), "starts": [this]}
+    await frontier.begin_run(run_id, start.at, extra, abandon=start.fresh)
+    return Beginning(run_id, extra, False)
+
+
+def _changes(starts: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> list[str]:
+    """A line for each setting that a run should keep and this start has otherwise (rule 5)."""
+    if not starts:
+        return []
+    before, now = starts[-1].get("settings", {}), start["settings"]
+    lines = []
+    for section, key in (("scope", "kind"), ("scope", "depth"), ("output", "body")):
+        old, new = before.get(section, {}).get(key), now.get(section, {}).get(key)
+        if old != new:
+            lines.append(
+                f"[{section}] {key} was {old} when this run began and is {new} now: what was done stays as it is"
+            )
+    return lines

@@ -1,0 +1,135 @@
+"""How a start ends: exit code, run.json, ``latest``, finished mark, in this order.
+
+A crash between two of them leaves an ending cut in half, which the next start completes (``beginning.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from crawler.engine.crawler import Ended, Stopped
+from crawler.engine.meter import Meter
+from crawler.fetch.session import Wire
+from crawler.frontier import RunFrontier
+from crawler.model.errors import StorageError
+from crawler.model.frontier import Counts
+from crawler.run.configuration import settings_as_dict
+from crawler.run.layout import JobFolder, write_json
+from crawler.run.manifest import manifest
+from crawler.run.seeding import SeedCounts
+from crawler.run.start import Start, iso
+
+FINISHED, STOPPED, GATED, NO_ROOM = 0, 3, 5, StorageError.exit_code
+#: From so many hosts on a site's owner should be able to reach whoever crawls.
+_HOSTS_WITHOUT_CONTACT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """``code`` is the exit code, ``manifest`` the content of run.json, ``places`` say where the output is."""
+
+    code: int
+    outcome: str
+    manifest: Mapping[str, Any]
+    places: Sequence[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Crawled:
+    """What a crawl has left behind when its session is closed."""
+
+    ended: Ended
+    meter: Meter
+    wire: Wire
+    seeds: SeedCounts
+
+
+async def end(
+    start: Start,
+    frontier: RunFrontier,
+    folder: JobFolder,
+    run_id: str,
+    extra: dict[str, Any],
+    crawled: Crawled,
+) -> Ending:
+    """Parts are closed; now run.json, then ``latest``, then the finished mark."""
+    counts = await frontier.counts()
+    code, outcome = verdict(crawled.ended, counts)
+    if code == STOPPED and start.no_room:
+        code = NO_ROOM
+    if counts.hosts > _HOSTS_WITHOUT_CONTACT and not start.settings.http.contact:
+        start.warnings.append(
+            f"{counts.hosts} hosts were crawled and no contact is set: give --contact, so that their owners"
+            " can reach you"
+        )
+    files = await frontier.files()
+    content = run_json(start, run_id, outcome, crawled, counts, files, extra.get("starts", []))
+    content["started_at"] = extra.get("started_at", content["started_at"])
+    write_json(folder.run(run_id) / "run.json", content)
+    if code in (FINISHED, GATED):
+        await publish(frontier, folder, run_id, extra, content, code)
+    else:
+        await frontier.note_run({**extra, "examples": crawled.meter.examples})
+    return Ending(code, outcome, content, places(folder, run_id, code))
+
+
+async def publish(
+    frontier: RunFrontier,
+    folder: JobFolder,
+    run_id: str,
+    extra: Mapping[str, Any],
+    content: Mapping[str, Any],
+    code: int,
+) -> None:
+    """``latest``, then the finished mark."""
+    if code == FINISHED:
+        folder.publish(run_id)
+    await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code})
+
+
+def verdict(ended: Ended, counts: Counts) -> tuple[int, str]:
+    """The exit code and the outcome. The default gate: a run without a single 2xx or 304 isn't published."""
+    if ended.stopped is not Stopped.FINISHED:
+        return STOPPED, "stopped"
+    good = counts.tally.get("status.2xx", 0) + counts.tally.get("outcome.not_modified", 0)
+    return (FINISHED, "finished") if good else (GATED, "gated")
+
+
+def run_json(
+    start: Start,
+    run_id: str,
+    outcome: str,
+    crawled: Crawled,
+    counts: Counts,
+    files: Sequence[Any],
+    starts: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    stopped = crawled.ended.stopped
+    stopped_by = "disk" if start.no_room else stopped.value
+    return manifest(
+        run_id=run_id,
+        job=start.job,
+        outcome=outcome,
+        stopped_by=None if stopped is Stopped.FINISHED else stopped_by,
+        started_at=iso(start.at),
+        finished_at=iso(time.time()),
+        elapsed=crawled.ended.elapsed,
+        counts=counts,
+        meter=crawled.meter,
+        wire=crawled.wire,
+        parts=files,
+        starts=starts,
+        settings=settings_as_dict(start.settings),
+        seeds_without_scheme=crawled.seeds.without_scheme,
+        warnings=start.warnings,
+    )
+
+
+def places(folder: JobFolder, run_id: str, code: int) -> list[str]:
+    found = [f"{folder.run(run_id)}/"]
+    if code == FINISHED:
+        found.append(f"{folder.path / 'latest'} -> runs/{run_id}")
+    return found
