@@ -223,11 +223,24 @@ class Decoder:
     cap has cut the body, else None.
     """
 
-    __slots__ = ("_bomb_from", "_cap", "_chain", "_chunks", "_taken", "body_bytes", "truncated", "wire_bytes")
+    __slots__ = (
+        "_bomb_from",
+        "_cap",
+        "_chain",
+        "_chunks",
+        "_refuses_bombs",
+        "_taken",
+        "body_bytes",
+        "truncated",
+        "wire_bytes",
+    )
 
-    def __init__(self, chain: list[_Coding], cap: int, bomb_from: int | None = None) -> None:
+    def __init__(
+        self, chain: list[_Coding], cap: int, bomb_from: int | None = None, refuses_bombs: bool = True
+    ) -> None:
         self._chain = chain
         self._cap = cap
+        self._refuses_bombs = refuses_bombs
         self._bomb_from = bomb_from if bomb_from is not None and chain else cap
         self._chunks: list[bytes] = []
         self._taken = 0
@@ -236,10 +249,19 @@ class Decoder:
         self.truncated: str | None = None
 
     @classmethod
-    def of(cls, content_encoding: str | None, cap: int, *, bomb_from: int | None = None) -> Decoder:
+    def of(
+        cls,
+        content_encoding: str | None,
+        cap: int,
+        *,
+        bomb_from: int | None = None,
+        refuses_bombs: bool = True,
+    ) -> Decoder:
         """The decoder for a Content-Encoding field (several joined by commas) and a cap in decoded bytes.
 
-        ``bomb_from``: decoded bytes from which a bomb is refused before it has reached the cap.
+        ``bomb_from``: decoded bytes from which a bomb is refused before it has reached the cap. Without
+        ``refuses_bombs`` one is cut like a body that is long: of a robots.txt the first 500 KiB count, whatever they
+        are the beginning of (RFC 9309, 2.5).
         Raises :class:`DecodeError` (``decode_unsupported``) for a coding that is not known or one too many.
         """
         if not content_encoding:
@@ -254,7 +276,7 @@ class Decoder:
             if name not in _CODINGS:
                 raise DecodeError(Reason.DECODE_UNSUPPORTED, f"content coding {name[:60]!r}")
         # The field lists them in the order they were applied; they come off in the other.
-        return cls([_CODINGS[name]() for name in reversed(names)], cap, bomb_from)
+        return cls([_CODINGS[name]() for name in reversed(names)], cap, bomb_from, refuses_bombs)
 
     def feed(self, chunk: bytes) -> bool:
         """Take in what came over the wire; False once the cap is reached and the caller may stop reading.
@@ -336,6 +358,8 @@ class Decoder:
         return not self.truncated
 
     def _check_bomb(self) -> None:
+        if not self._refuses_bombs:
+            return
         made = max(self.body_bytes, *(coding.made for coding in self._chain[:-1]), 0)
         if made > BOMB_RATIO * self._taken:
             raise DecodeError(

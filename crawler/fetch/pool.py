@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
+from aiohttp.http_exceptions import HttpProcessingError
 
 from crawler.fetch.attempt import CURRENT, Attempt
 from crawler.model.reasons import Reason
@@ -50,27 +51,55 @@ class _CountedSocket(socket.socket):
 
 
 class _Peer(ResponseHandler):
-    """A connection that is closed at once, however.
+    """A connection that is closed at once, however, and that takes so many bytes of headers and no more.
 
     A polite end over TLS waits up to 30 s for the peer's goodbye, with the descriptor open and the rest of a body that
-    nobody wants still coming in.
+    nobody wants still coming in. aiohttp bounds a header line and their number, which together are 8 MiB an answer.
     """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, most_head: int) -> None:
+        super().__init__(loop=loop)
+        self._most_head = most_head
+        self._head = 0
+        self._headed = False
 
     def close(self) -> None:
         self.abort()
 
+    def expect(self) -> None:
+        """The next bytes are the headers of an answer."""
+        self._head = 0
+        self._headed = False
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """The headers of an answer are whole; those of an interim one (1xx) have further ones behind them."""
+        self._head = 0
+        self._headed = data[0].code >= 200
+        super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._headed:
+            self._head += len(data)
+            if self._head > self._most_head and self.transport is not None:
+                self.transport.abort()
+                message = f"Got more than {self._most_head} bytes of headers"
+                self.set_exception(HttpProcessingError(code=400, message=message))
+
 
 class Pool(aiohttp.TCPConnector):
-    """``TCPConnector`` with a budget of open sockets, an address guard and counters.
+    """``TCPConnector`` with a budget of open sockets, an address guard, a cap on headers and counters.
+
+    ``most_head``: bytes of all headers of one answer.
 
     Its overrides (``connect``, ``_create_connection``, ``_factory``, reading ``_conns``) lean on aiohttp's inside;
     ``tests/fetch/test_pool.py`` fails first where a release changes it. Every connection is made for an
     :class:`~crawler.fetch.attempt.Attempt`, which it finds in :data:`~crawler.fetch.attempt.CURRENT`.
     """
 
-    def __init__(self, *, budget: int, guard: AddressRules, **options: Any) -> None:
+    def __init__(self, *, budget: int, guard: AddressRules, most_head: int, **options: Any) -> None:
         super().__init__(socket_factory=self._open_socket, dns_cache_max_size=NAMES_KEPT, **options)
-        self._factory = cast("partial[ResponseHandler]", partial(_Peer, loop=self._loop))
+        self._factory = cast("partial[ResponseHandler]", partial(_Peer, self._loop, most_head=most_head))
         self._budget = budget
         self._guard = guard
         self._reserved = 0
@@ -88,6 +117,7 @@ class Pool(aiohttp.TCPConnector):
         self.requests += 1
         protocol = connection.protocol
         if protocol is not None:
+            cast(_Peer, protocol).expect()
             attempt.ip = self._addresses.get(protocol)
         attempt.enter(Reason.TIMEOUT_HEADERS, time.monotonic() + attempt.silence)
         return connection

@@ -105,6 +105,7 @@ class Session:
         self._pool = Pool(
             budget=budget.connections,
             guard=AddressRules(settings.allow_networks),
+            most_head=settings.max_head,
             resolver=self._resolver,
             limit=budget.connections,
             limit_per_host=max([per_host, *(o.per_host or 1 for o in hosts.values())]),
@@ -217,7 +218,9 @@ class Session:
         try:
             # Several fields are one list (RFC 9110, 5.3).
             coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
-            decoder = attempt.decoder = Decoder.of(coding, cap, bomb_from=_BOMB_FROM)
+            decoder = attempt.decoder = Decoder.of(
+                coding, cap, bomb_from=_BOMB_FROM, refuses_bombs=request.kind is not Kind.ROBOTS
+            )
             content = answer.content
             while chunk := await content.readany():
                 attempt.received += len(chunk)

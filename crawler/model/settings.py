@@ -134,6 +134,7 @@ class Http:
     )
     max_header_line: int = _setting(32 * KIB, "one header line", unit="bytes")
     max_headers: int = _setting(256, "header lines")
+    max_head: int = _setting(512 * KIB, "all header lines of one answer", unit="bytes")
     max_redirects: int = _setting(10, "redirects followed from a URL")
     limit: int | None = _setting(None, "open connections, idle ones included; none: fitted to `ulimit -n`")
     keepalive: float = _setting(

@@ -19,6 +19,7 @@ from crawler.model.response import Response
 from crawler.model.settings import HostOverride
 from tests.fetch.conftest import outcome, request, settle
 from tests.servers import Authority, RawSite, Reply, Site, reply
+from tests.servers.packing import pack
 
 # -- once, and no further --------------------------------------------------------------------------------------
 
@@ -448,3 +449,47 @@ async def test_a_peer_that_never_says_goodbye_over_tls(
         thread.join(5)
         for each in served:
             each.close()
+
+
+async def test_headers_that_end_within_their_sum_are_read_and_more_refused(
+    site: Site, open_session: Any
+) -> None:
+    """256 lines of 32 KiB would be 8 MiB an answer, held for each worker while it comes."""
+    line = ("X", "x" * 30_000)
+    site.page("/fits", headers=[line] * 15)
+    site.raw("/more", b"HTTP/1.1 200 OK\r\n" + b"X: %s\r\n" % (b"x" * 30_000) * 100, then="hold")
+    session = open_session()
+    for _ in range(2):
+        # The same connection: each answer has its own sum.
+        assert (await session.fetch(request(site.url("/fits")))).status == 200
+    assert site.opened == 1
+    came = await outcome(session, site.url("/more"))
+    assert isinstance(came, FetchError)
+    assert came.reason is Reason.HTTP_HEADERS_TOO_LARGE
+    assert "524288" in came.detail
+    await session.close()
+    await settle(session)
+
+
+async def test_interim_answers_are_no_part_of_the_headers(site: Site, open_session: Any) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </%s>\r\n\r\n" % (b"x" * 1000)
+    site.raw("/", early * 1000 + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", then="keep")
+    assert (await open_session().fetch(request(site.url("/")))).body == b"hi"
+
+
+@pytest.mark.parametrize("codings", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
+async def test_of_a_robots_txt_that_is_a_bomb_the_beginning_counts(
+    site: Site, open_session: Any, codings: str
+) -> None:
+    """RFC 9309, 2.5: 500 KiB are parsed. Refusing the file would close the host for what stands behind its rules."""
+    rules = b"User-agent: *\nDisallow: /private\n"
+    body = pack(codings, rules + bytes(20 << 20))
+    site.answer("/robots.txt", reply(body, headers=[("Content-Encoding", codings)]))
+    site.answer("/page", reply(body, headers=[("Content-Encoding", codings)]))
+    session = open_session()
+    came = await session.fetch(request(site.url("/robots.txt"), Kind.ROBOTS))
+    assert (len(came.body), came.truncated) == (500 * 1024, "length")
+    assert came.body.startswith(rules)
+    refused = await outcome(session, site.url("/page"))
+    assert isinstance(refused, FetchError)
+    assert refused.reason is Reason.DECODE_BOMB
