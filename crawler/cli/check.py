@@ -117,6 +117,8 @@ def report(seen: Survey, settings: Settings, words: Sequence[str], warnings: Seq
         )
     if not settings.robots.obey:
         notes.append("robots.txt will NOT be obeyed")
+    if settings.http.proxy is not None:
+        notes.append("the address guard cannot see through the proxy: names are looked up there")
     if not distinct:
         notes.append("there is no URL in the seeds")
     return "\n".join([*out, *(_entry("warning", escape(note)) for note in notes)]) + "\n"

@@ -61,6 +61,9 @@ def fault_of(error: BaseException, attempt: Attempt, *, https: bool) -> tuple[Re
             return Reason.HTTP_MALFORMED, "the connection was closed within the headers"
         case aiohttp.InvalidURL():
             return Reason.URL_INVALID, str(error)
+        case aiohttp.ClientHttpProxyError(status=status, message=message):
+            # What the proxy says of the tunnel it was asked for (RFC 9110, 9.3.6) is no word of the site's.
+            return Reason.CONNECT_UNREACHABLE, f"the proxy answered CONNECT with {status} {message}"
         case aiohttp.ClientResponseError(status=status, message=message):
             return _headers(message or f"bad response {status}", error)
         case ssl.SSLError():

@@ -90,18 +90,22 @@ class _Peer(ResponseHandler):
 class Pool(aiohttp.TCPConnector):
     """``TCPConnector`` with a budget of open sockets, an address guard, a cap on headers and counters.
 
-    ``most_head``: bytes of all headers of one answer.
+    ``most_head``: bytes of all headers of one answer. ``proxied``: every connection is one to the proxy that the
+    settings name, whose address is not judged: what lies behind it, the proxy alone decides.
 
     Its overrides (``connect``, ``_create_connection``, ``_factory``, reading ``_conns``) lean on aiohttp's inside;
     ``tests/fetch/test_pool.py`` fails first where a release changes it. Every connection is made for an
     :class:`~crawler.fetch.attempt.Attempt`, which it finds in :data:`~crawler.fetch.attempt.CURRENT`.
     """
 
-    def __init__(self, *, budget: int, guard: AddressRules, most_head: int, **options: Any) -> None:
+    def __init__(
+        self, *, budget: int, guard: AddressRules, most_head: int, proxied: bool, **options: Any
+    ) -> None:
         super().__init__(socket_factory=self._open_socket, dns_cache_max_size=NAMES_KEPT, **options)
         self._factory = cast("partial[ResponseHandler]", partial(_Peer, self._loop, most_head=most_head))
         self._budget = budget
         self._guard = guard
+        self._proxied = proxied
         self._reserved = 0
         self._addresses: WeakKeyDictionary[ResponseHandler, str] = WeakKeyDictionary()
         self.requests = 0
@@ -169,7 +173,7 @@ class Pool(aiohttp.TCPConnector):
         attempt = CURRENT.get()
         assert attempt is not None
         refusal = self._guard.refusal(str(address[0]))
-        if refusal is not None:
+        if refusal is not None and not self._proxied:
             attempt.blocked = refusal
             raise PermissionError(errno.EACCES, refusal)
         # A second address that races the first one (RFC 8305) has no place kept: an idle connection makes way.

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 
 import aiohttp
@@ -102,10 +103,12 @@ class Session:
         self._resolver = Resolver(settings)
         self._general = _HostRules({}, settings.timeout, settings.connect_timeout, settings.headers_timeout)
         self._hosts = {name: self._host_rules(override) for name, override in hosts.items()}
+        self._guard = AddressRules(settings.allow_networks)
         self._pool = Pool(
             budget=budget.connections,
-            guard=AddressRules(settings.allow_networks),
+            guard=self._guard,
             most_head=settings.max_head,
+            proxied=settings.proxy is not None,
             resolver=self._resolver,
             limit=budget.connections,
             limit_per_host=max([per_host, *(o.per_host or 1 for o in hosts.values())]),
@@ -182,6 +185,8 @@ class Session:
         )
 
     async def _ask(self, request: Request, attempt: Attempt, rules: _HostRules) -> Response:
+        if self._settings.proxy is not None:
+            self._check_address(request, attempt)
         headers = rules.headers
         if request.etag or request.last_modified:
             headers = {**headers, **_conditions(request)}
@@ -203,6 +208,16 @@ class Session:
         finally:
             # A body read to its end has given its connection back to the pool already; any other is closed here.
             answer.close()
+
+    def _check_address(self, request: Request, attempt: Attempt) -> None:
+        """Behind a proxy only an address that stands in the URL can be judged: a name is looked up by the proxy."""
+        try:
+            literal = str(ip_address(request.host.strip("[]")))
+        except ValueError:
+            return
+        refusal = self._guard.refusal(literal)
+        if refusal is not None:
+            raise self._error(Reason.BLOCKED_ADDRESS, refusal, attempt)
 
     def _check_head(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> None:
         status = answer.status

@@ -20,6 +20,7 @@ from crawler.rules.addresses import AddressRules
 from crawler.rules.scope import ScopeRules
 from crawler.rules.url import key_of
 from crawler.run.seeding import Seeder
+from crawler.run.values import without_credentials
 
 
 def user_agent(settings: Http) -> str:
@@ -56,6 +57,18 @@ class Plan:
         listed_sitemaps(settings.scope)
         budget = fit(settings.crawl.workers, settings.http.limit, raise_open_files())
         return cls(settings, ScopeRules(settings.scope), user_agent(settings.http), budget)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know before it begins: for the log, the summary and run.json."""
+        notes = [self.budget.note] if self.budget.note is not None else []
+        if self.settings.http.proxy is not None:
+            proxy = without_credentials(self.settings.http.proxy)
+            notes.append(
+                f"requests go through the proxy {proxy}: which addresses a name leads to is the proxy's to judge, the"
+                " address guard sees only those that stand in URLs"
+            )
+        return notes
 
     def seeder(self, frontier: RunFrontier) -> Seeder:
         return Seeder(self.scope, partial(_key, frontier.salt), self.settings.scope.max_url)

@@ -46,8 +46,9 @@ def run_job(
     check_seeds(seeds)
     plan, job = Plan.of(settings), job_name(seeds, settings.crawl.job)
     start = Start(plan, job, seeds, with_a_seed(read_seeds(seeds, stdin)), fresh, on_start)
-    if plan.budget.note:
-        start.warnings.append(plan.budget.note)
+    for warning in plan.warnings:
+        log.warning(warning)
+        start.warnings.append(warning)
     story = _to_stdout if settings.output.path == "-" else _to_files
     with asyncio.Runner(loop_factory=_loop_factory(settings.crawl.loop)) as runner:
         return runner.run(story(start))
