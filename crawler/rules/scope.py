@@ -60,6 +60,8 @@ class ScopeRules:
         self._any_redirect = settings.seed_redirects == "any"
         self._deny = _Patterns("deny", settings.deny) if settings.deny else None
         self._allow = _Patterns("allow", settings.allow) if settings.allow else None
+        #: Whether :meth:`refusal` has a question of its own to the URL: without one, a host that is its scope is in it.
+        self.asks_url = bool(settings.deny or settings.allow)
         self._max_url = settings.max_url
         self._max_segments = settings.max_segments
         self._max_repeats = settings.max_repeats

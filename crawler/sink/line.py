@@ -17,9 +17,8 @@ import orjson
 _UNSAFE: Final = re.compile(
     rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2(?:\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])|\xef\xbb\xbf"
 )
-_C1: Final = range(0x80, 0xA0)
 _MARKS: Final = frozenset({0x8E, 0x8F, *range(0xA8, 0xAF)})
-_ISOLATES: Final = range(0xA6, 0xAA)
+_ISOLATES: Final = frozenset(range(0xA6, 0xAA))
 #: After so many lead bytes without a find the expression is cheaper.
 _LOOKED_AT: Final = 256
 
@@ -41,24 +40,27 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
 
 def _is_unsafe(line: bytes) -> bool:
+    # A memory search from one lead byte to the next; a method looked up once and a comparison, as each of these
+    # lines runs 45 times a page.
+    find = line.find
     looked_at = 0
-    at = line.find(b"\xc2")
+    at = find(b"\xc2")
     while at >= 0:
-        if line[at + 1] in _C1:
+        if line[at + 1] < 0xA0:
             return True
         looked_at += 1
         if looked_at > _LOOKED_AT:
             return _UNSAFE.search(line) is not None
-        at = line.find(b"\xc2", at + 2)
-    at = line.find(b"\xe2")
+        at = find(b"\xc2", at + 2)
+    at = find(b"\xe2")
     while at >= 0:
         second = line[at + 1]
-        if (second == 0x80 and line[at + 2] in _MARKS) or (second == 0x81 and line[at + 2] in _ISOLATES):
+        if second < 0x82 and line[at + 2] in (_MARKS if second == 0x80 else _ISOLATES):
             return True
         looked_at += 1
         if looked_at > _LOOKED_AT:
             return _UNSAFE.search(line) is not None
-        at = line.find(b"\xe2", at + 3)
+        at = find(b"\xe2", at + 3)
     return (b"\xd8" in line and b"\xd8\x9c" in line) or (b"\xef" in line and b"\xef\xbb\xbf" in line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
+from turbohtml import Document, Namespace
 
 from crawler.content.html import Html, main_text, read_facts, read_html, read_tree, to_markdown
 
@@ -186,6 +188,91 @@ PIECES = st.sampled_from(
     ).split("|")
 )
 PAGES = st.lists(PIECES, max_size=30).map("".join)
+
+
+def by_one_walk(document: Document, token: str) -> Html:
+    """The facts read the plain way: element by element, in document order, each asked for all it may say."""
+
+    def word(value: str | None, wanted: str) -> bool:
+        return wanted in (value or "").lower().replace("\t", " ").replace("\n", " ").replace("\f", " ").split(
+            " "
+        )
+
+    html, inert, robots, language = Html(), 0, set(), None
+    tags = ("a", "area", "base", "html", "link", "meta", "template", "title")
+    for element in document.iter_elements(tags):
+        inside, inert = inert > 0, max(0, inert - 1)
+        tag, href = element.tag, element.attr("href")
+        if tag in ("a", "area") and href is not None:
+            html.hrefs.append((href.strip(SPACE), not word(element.attr("rel"), "nofollow")))
+        elif tag == "template" and not inside:
+            inert = sum(1 for _ in element.iter_elements(tags))
+        if inside or element.namespace is not Namespace.HTML:
+            continue
+        if tag == "base" and html.base is None and href is not None:
+            html.base = href.strip(SPACE)
+        elif tag == "title" and html.title is None:
+            html.title = re.sub("[\t\n\f\r ]+", " ", element.text).strip(SPACE)
+        elif (
+            tag == "link"
+            and html.canonical is None
+            and href is not None
+            and word(element.attr("rel"), "canonical")
+        ):
+            html.canonical = href.strip(SPACE)
+        elif tag == "html" and html.language is None:
+            html.language = (element.attr("lang") or element.attr("xml:lang") or "").strip(SPACE) or None
+        elif tag == "meta":
+            content = (element.attr("content") or "").strip(SPACE)
+            if (element.attr("name") or "").strip(SPACE).lower() in ("robots", token):
+                robots |= {part.strip(SPACE).lower() for part in content.split(",")} - {""}
+            elif language is None and (element.attr("http-equiv") or "").lower() == "content-language":
+                language = content if content and "," not in content else None
+    html.language, html.robots = html.language or language, frozenset(robots)
+    return html
+
+
+HEADS = st.sampled_from(
+    """<area href=r rel='x NoFollow'>|<area rel=nofollow>|<a rel=noopener href=' o '>|<svg><a xlink:href=x href=y>|
+    <base href=b>|<base>|<title>t</title>|<svg><title>s</title>|<link rel='x Canonical' href=c>|<link rel=canonical>|
+    <meta name=robots content='a, NoFollow'>|<meta name=' BOT ' content=none>|<html lang=en>|<html xml:lang=fr>|
+    <meta http-equiv=Content-Language content=de>|<meta http-equiv=content-language content=' it '>|<template>|
+    </template>|<math><a href=m>|</math>|</svg>""".replace("\n    ", "").split("|")
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.one_of(PIECES, HEADS), max_size=30).map("".join))
+def test_facts_are_those_of_one_walk(text: str) -> None:
+    tree = read_tree(text)
+    assert read_facts(tree, "bot") == by_one_walk(tree, "bot")
+
+
+XML = st.sampled_from(
+    [
+        '<a href="1"/>',
+        '<A href="2"/>',
+        '<h:a href="3" rel="nofollow"/>',
+        '<a xmlns="u" href="4"/>',
+        '<area href="5"/>',
+        '<template><a href="6"/><base href="b"/></template>',
+        '<a h:href="7"/>',
+        '<a rel="NOFOLLOW x" href=" 8 "/>',
+        "<title>x</title>",
+        "<h:title>t</h:title>",
+        '<link rel="canonical" href="c"/>',
+        '<link xmlns="v" rel="canonical" href="d"/>',
+        '<h:base href="e"/>',
+    ]
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(XML, max_size=10).map("".join))
+def test_facts_of_xml_are_those_of_one_walk(text: str) -> None:
+    page = f'<html xmlns="http://www.w3.org/1999/xhtml" xmlns:h="http://www.w3.org/1999/xhtml">{text}</html>'
+    tree = read_tree(page, xml=True)
+    assert read_facts(tree, "bot") == by_one_walk(tree, "bot")
 
 
 def by_html5lib(text: str) -> list[str]:

@@ -107,12 +107,15 @@ def test_the_cache_says_what_the_parser_says(pages):
     cached = discovery()
     for base, hrefs in pages:
         links = cached.resolve(base, [(href, True) for href in hrefs])
-        assert [link.url for link in links] == uncached(base, hrefs)
+        assert list(links.targets) == uncached(base, hrefs)
+        assert [link.url for link in links.targets.values()] == list(links.targets)
 
 
 def test_a_link_that_may_be_followed_once_may_be_followed():
-    links = discovery().resolve(f"{A}/", [("x", False), ("x#a", True), ("y", False)])
-    assert {link.url: follow for link, follow in links.items()} == {f"{A}/x": True, f"{A}/y": False}
+    hrefs = [("x", False), ("x#a", True), ("y", False), ("z", True), ("z", False), ("y#b", False)]
+    links = discovery().resolve(f"{A}/", hrefs)
+    assert list(links.targets) == [f"{A}/x", f"{A}/y", f"{A}/z"]
+    assert links.barred == {f"{A}/y"}
 
 
 def test_memory_is_bounded_in_hrefs_and_in_directories(monkeypatch):
