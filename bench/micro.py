@@ -149,7 +149,7 @@ def of_links(pages: list[Sampled], repeats: int) -> list[Cost]:
             discovery.follow(request, found)
 
     follow(warm)
-    reader = Reader(_discovery(), Settings().output, product_token="crawler", max_redirects=10)
+    reader = Reader(_discovery(), Settings().output, token_of=lambda host: "crawler", max_redirects=10)
     answers = [(page.request, page.response) for page in pages]
 
     def read() -> None:
@@ -183,7 +183,7 @@ def of_links(pages: list[Sampled], repeats: int) -> list[Cost]:
 
 def of_records(pages: list[Sampled], repeats: int) -> list[Cost]:
     """From a result to a line of NDJSON."""
-    reader = Reader(_discovery(), Settings().output, product_token="crawler", max_redirects=10)
+    reader = Reader(_discovery(), Settings().output, token_of=lambda host: "crawler", max_redirects=10)
     results = [reader.read(page.request, page.response) for page in pages]
     records = [record_of(result, "20260101T000000Z") for result in results]
     assert all(isinstance(result, Page) for result in results)

@@ -61,6 +61,11 @@ _UNDONE: Final = tuple(
 _NOT_UTF8: Final = re.compile("[\udc80-\udcff]+")
 
 
+def product_token(agent: str) -> str:
+    """The name that robots.txt knows us by: what stands before the first ``/`` or space (RFC 9309, 2.2.1)."""
+    return agent.replace("/", " ").split(" ", 1)[0]
+
+
 @dataclass(slots=True)
 class _Rule:
     """One line. ``parts`` are what stands between its wildcards, in the normal form; ``anchored``: it ends in $."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from crawler.content.robots import product_token
 from crawler.engine.clock import Clock
 from crawler.engine.discovery import Discovery
 from crawler.engine.feeder import Feeder
@@ -75,7 +76,17 @@ class Circuit:
         clock: Clock,
     ) -> None:
         self._politeness = settings.politeness
-        key_of, token = identity.key_of, identity.product_token
+        key_of = identity.key_of
+        # A host that is asked under another name judges us by that one.
+        tokens = {
+            host: product_token(override.user_agent)
+            for host, override in settings.hosts.items()
+            if override.user_agent is not None
+        }
+
+        def token_of(host: str) -> str:
+            return tokens.get(host, identity.product_token)
+
         self.meter = Meter()
         known = Known(_KNOWN)
         self.bench = Workbench(settings.politeness, settings.hosts)
@@ -91,14 +102,14 @@ class Circuit:
             scope_rule=hooks.scope_rule,
         )
         reader = Reader(
-            discovery, settings.output, product_token=token, max_redirects=settings.http.max_redirects
+            discovery, settings.output, token_of=token_of, max_redirects=settings.http.max_redirects
         )
         desk = RobotsDesk(
             self.bench,
             self.meter,
             robots=settings.robots,
             politeness=settings.politeness,
-            product_token=token,
+            token_of=token_of,
             key_of=key_of,
         )
         self.sitemaps = SitemapDesk(
@@ -136,7 +147,7 @@ class Circuit:
             robots=settings.robots,
             politeness=settings.politeness,
             limits=settings.limits,
-            product_token=token,
+            token_of=token_of,
             sitemaps=self.sitemaps,
             key_of=key_of,
             hurry=self.settler.hurry,

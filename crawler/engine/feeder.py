@@ -36,8 +36,8 @@ class Held:
 
 
 class Feeder:
-    """``product_token`` is the name that robots.txt rules are looked up by. ``refuse`` is told of a robots.txt that its
-    host, closed for this run, isn't asked for."""
+    """``token_of`` a host is the name that its robots.txt rules are looked up by. ``refuse`` is told of a robots.txt
+    that its host, closed for this run, isn't asked for."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Feeder:
         robots: Robots,
         politeness: Politeness,
         limits: Limits,
-        product_token: str,
+        token_of: Callable[[str], str],
         sitemaps: SitemapDesk,
         key_of: Callable[[str], bytes],
         hurry: Callable[[], None],
@@ -65,7 +65,7 @@ class Feeder:
         self._robots = robots
         self._politeness = politeness
         self._limits = limits
-        self._token = product_token
+        self._token_of = token_of
         self._sitemaps = sitemaps
         self._key_of = key_of
         self._hurry = hurry
@@ -185,9 +185,10 @@ class Feeder:
         if not known.heard and request.depth == 0 and known.rules is not None:
             known.heard = True
             self._sitemaps.invite(visit, request, known.rules.sitemaps)
-        if known.rules is None or known.rules.allows(self._token, request.url):
+        token = self._token_of(visit.host)
+        if known.rules is None or known.rules.allows(token, request.url):
             return None
-        return Skipped(request, Reason.ROBOTS_DISALLOWED, known.rules.rule(self._token, request.url), now)
+        return Skipped(request, Reason.ROBOTS_DISALLOWED, known.rules.rule(token, request.url), now)
 
     async def _send(self, job: Job, now: float) -> None:
         visit = job.visit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from crawler.content.page import PageReading, read_page
 from crawler.engine.discovery import MOST_LINKS, Discovery
@@ -13,22 +14,22 @@ from crawler.model.results import Facts, Failure, NotModified, Page, Redirect, R
 from crawler.model.settings import Output
 from crawler.rules.url import UrlRefused, canonical
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
 
 class Reader:
+    """``token_of``: the name that a host knows us by in robots tags."""
+
     def __init__(
-        self, discovery: Discovery, output: Output, *, product_token: str, max_redirects: int
+        self, discovery: Discovery, output: Output, *, token_of: Callable[[str], str], max_redirects: int
     ) -> None:
         self._discovery = discovery
         self._body = output.body
-        self._token = product_token
+        self._token_of = token_of
         self._max_redirects = max_redirects
 
     def read(self, request: Request, response: Response) -> Result:
         """O(body). Everything that a page costs after the wire is spent here."""
         status = response.status
-        if status in _REDIRECTS:
+        if response.redirects:
             location = response.headers.get("Location")
             if location is not None:
                 return self._redirect(request, response, location)
@@ -39,7 +40,7 @@ class Reader:
     def read_aux(self, request: Request, response: Response) -> Result:
         """The answer to a request of the crawler's own: a redirect is judged by whoever asked."""
         location = response.headers.get("Location")
-        if response.status in _REDIRECTS and location is not None:
+        if response.redirects and location is not None:
             try:
                 target = canonical(_header_text(location), request.url).href
             except UrlRefused as refused:
@@ -54,7 +55,7 @@ class Reader:
             content_type=headers.get("Content-Type"),
             x_robots_tag=_all_values(headers, "X-Robots-Tag"),
             want=self._body,
-            token=self._token,
+            token=self._token_of(request.host),
         )
         facts = Facts(
             content_type=reading.content_type,

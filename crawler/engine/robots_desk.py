@@ -30,14 +30,14 @@ class RobotsDesk:
         *,
         robots: Robots,
         politeness: Politeness,
-        product_token: str,
+        token_of: Callable[[str], str],
         key_of: Callable[[str], bytes],
     ) -> None:
         self._bench = bench
         self._meter = meter
         self._robots = robots
         self._politeness = politeness
-        self._token = product_token
+        self._token_of = token_of
         self._key_of = key_of
 
     def learn(self, aux: AuxRequest, result: Result, now: float) -> None:
@@ -130,8 +130,9 @@ class RobotsDesk:
         known.rules = RobotsRules.parse(entry.body) if entry.reason is None else None
         visit.unsaved.append(entry)
         visit.forget_origins()
+        token = self._token_of(visit.host)
         delays = [
-            origin.rules.crawl_delay(self._token) or 0.0
+            origin.rules.crawl_delay(token) or 0.0
             for origin in visit.origins.values()
             if origin.rules is not None
         ]

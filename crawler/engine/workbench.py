@@ -342,6 +342,13 @@ class Workbench:
         if self.visits.get(visit.host) is visit:
             del self.visits[visit.host]
 
+    @property
+    def has_work(self) -> bool:
+        """Is there a request in hand, or a sitemap that the frontier is yet to be told of? O(hosts) where not."""
+        return bool(self.wanted) or any(
+            visit.queue or visit.aux or visit.invited for visit in self.visits.values()
+        )
+
     def held(self) -> list[Held]:
         """The thirsty hosts, as the frontier wants them named."""
         return [Held(visit.host, visit.token, frozenset(visit.keys)) for visit in self.thirsty]

@@ -24,7 +24,7 @@ from crawler.fetch.resolver import Resolver
 from crawler.model.errors import FetchError, UsageError
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
-from crawler.model.response import Attempted, Response
+from crawler.model.response import REDIRECTS, Attempted, Response
 from crawler.model.settings import HostOverride, Http
 from crawler.rules.addresses import AddressRules
 
@@ -201,7 +201,7 @@ class Session:
         try:
             self._check_head(request, answer, attempt)
             attempt.read_body(time.monotonic())
-            if 300 <= answer.status < 400 and "Location" in answer.headers:
+            if answer.status in REDIRECTS and "Location" in answer.headers:
                 await self._drain(answer, attempt)
                 return self._response(answer, attempt, b"", None)
             return await self._read(request, answer, attempt)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+#: Statuses whose Location is followed (Fetch standard, "redirect status"). 300 and 304 are none: they mean their body.
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(slots=True)
@@ -25,6 +29,11 @@ class Response:
     http_version: str
     started_at: float
     duration: float
+
+    @property
+    def redirects(self) -> bool:
+        """Does its Location, if it has one, say where to ask instead?"""
+        return self.status in REDIRECTS
 
 
 @dataclass(frozen=True, slots=True)

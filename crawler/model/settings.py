@@ -203,7 +203,9 @@ class HostOverride:
     timeout: float | None = _setting(None, "as [http] timeout", unit="s")
     connect_timeout: float | None = _setting(None, "as [http] connect_timeout", unit="s")
     headers_timeout: float | None = _setting(None, "as [http] headers_timeout", unit="s")
-    user_agent: str | None = _setting(None, "as [http] user_agent")
+    user_agent: str | None = _setting(
+        None, "as [http] user_agent; robots.txt and robots tags of this host are read by its name"
+    )
 
 
 @dataclass(frozen=True, slots=True)

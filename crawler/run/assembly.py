@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
+from crawler.content.robots import product_token
 from crawler.engine.crawler import Crawler
 from crawler.engine.sitemap_desk import listed_sitemaps
 from crawler.fetch.budget import Budget, fit, raise_open_files
@@ -29,11 +30,6 @@ def user_agent(settings: Http) -> str:
     if settings.contact and settings.contact not in name:
         return f"{name} (+{settings.contact})"
     return name
-
-
-def product_token(agent: str) -> str:
-    """The name that robots.txt knows us by: what stands before the first ``/`` or space (RFC 9309, 2.2.1)."""
-    return agent.replace("/", " ").split(" ", 1)[0]
 
 
 def longest_delay(settings: Settings) -> float:

@@ -128,3 +128,19 @@ def test_below_http_the_urls_take_the_reason_of_robots_txt(dns, crawl, site):
         ("failed", "dns_nxdomain", 0)
     }
     assert len(ended.by_url) == 2
+
+
+def test_a_host_that_is_asked_under_another_name_judges_us_by_that_name(site, crawl):
+    """robots.txt, robots tags of the page and of its headers: all by the name that this host was told."""
+    site.robots("User-agent: visitor\nDisallow: /no\n\nUser-agent: *\nDisallow: /\n")
+    site.page("/", ["/no", "/tagged", "/headed"])
+    site.page("/tagged", ["/1"], head='<meta name="visitor" content="nofollow">')
+    site.page("/headed", ["/2"], headers={"X-Robots-Tag": "visitor: nofollow"})
+    done = crawl([site.url("/")], config={f'hosts."{site.name}"': {"user_agent": "Visitor/2.0 (a friend)"}})
+    assert {url.removeprefix(site.url("")): row["reason"] for url, row in done.by_url.items()} == {
+        "/": None,
+        "/no": "robots_disallowed",
+        "/tagged": None,
+        "/headed": None,
+    }
+    assert done.manifest["cut"]["nofollow"] == 2

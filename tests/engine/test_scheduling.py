@@ -226,3 +226,25 @@ def test_what_waits_in_the_queue_when_its_host_says_not_now_is_not_sent(retry_af
     told = web.log[0].ended
     assert not [asked for asked in web.log if told <= asked.at < told + float(retry_after) - 1]
     assert len(done.by_url) == 4
+
+
+def test_the_end_waits_for_nobody_when_nothing_is_left_to_ask():
+    """The last answer says: not for five minutes. There is nothing else to ask, so the crawl is over."""
+    busy = Answer(429, headers={"Retry-After": "300"})
+    done = virtually(crawl({f"{A}/": busy, f"{B}/": page()}, [f"{A}/", f"{B}/"], made=settings(tries=1)))
+    assert {url: row["status"] for url, row in done.by_url.items()} == {f"{A}/": 429, f"{B}/": 200}
+    assert done.ended.stopped is Stopped.FINISHED
+    assert done.took < 10
+
+
+def test_a_promise_made_to_a_host_outlives_the_end_of_the_crawl():
+    """Nobody waited for it, and the next run keeps it all the same."""
+
+    async def one_run():
+        frontier = MemoryFrontier(clock=clock)
+        await frontier.begin_run("1", clock())
+        busy = Answer(429, headers={"Retry-After": "300"})
+        await crawl({f"{A}/": busy}, [f"{A}/"], made=settings(tries=1), frontier=frontier)
+        return frontier._hosts["a.test"].state.due - clock()
+
+    assert virtually(one_run()) > 280

@@ -77,6 +77,17 @@ async def test_a_300_without_location_is_a_page(site: Site, open_session: Any) -
     assert (came.status, came.body) == (300, b"choose")
 
 
+@pytest.mark.parametrize("status", [300, 305])
+async def test_a_location_beside_a_status_that_is_no_redirect_leads_nowhere(
+    site: Site, open_session: Any, status: int
+) -> None:
+    """The engine follows 301, 302, 303, 307 and 308 only: a body that is thrown away here would be lost."""
+    site.answer("/choices", reply("choose", status, [("Location", "/there")]))
+    came = await open_session().fetch(request(site.url("/choices")))
+    assert (came.status, came.body) == (status, b"choose")
+    assert not came.redirects
+
+
 async def test_cookies_are_neither_kept_nor_sent(site: Site, open_session: Any) -> None:
     site.host("a.test").page("/", headers={"Set-Cookie": "id=1; Path=/"})  # aiohttp keeps none of an address
     session = open_session()

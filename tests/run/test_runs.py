@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from crawler.content.robots import product_token
 from crawler.fetch.session import Wire
 from crawler.model.frontier import Counts, FileMark
 from crawler.model.reasons import Outcome
 from crawler.model.settings import HostOverride, Http, Limits, Output, Politeness, Scope, Settings
-from crawler.run.assembly import longest_delay, product_token, user_agent
+from crawler.run.assembly import longest_delay, user_agent
 from crawler.run.crawl import run_job
 from crawler.run.manifest import manifest
 from crawler.run.start import RunInfo
