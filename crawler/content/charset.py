@@ -72,7 +72,7 @@ def decode(body: bytes, charset: str) -> str:
         return body.decode("utf-8", "replace")
     try:
         text = body.decode(f"whatwg-{charset}")
-    except LookupError:
+    except (LookupError, ValueError):  # ValueError: a name with NUL or lone surrogates
         return body.decode("whatwg-windows-1252")
     return text.removeprefix("\ufeff") if charset.startswith("utf-16") else text
 

@@ -109,6 +109,7 @@ def test_every_label_of_whatwg_is_known(label: str) -> None:
         (b"\x87\x40", "big5", "䏰"),
         (b"anything", "replacement", "\ufffd"),
         (b"\xe9", "no such thing", "é"),
+        (b"\xe9", "a\0b\udc80", "é"),
         (b"\xc1", "koi8-u", "а"),
     ],
 )
