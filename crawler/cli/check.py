@@ -20,7 +20,7 @@ from crawler.fetch.budget import fit
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 from crawler.rules.url import UrlRefused, clean_seed_line, seed_url
-from crawler.run.configuration import default_file, unknown_variables
+from crawler.run.configuration import current_folder, default_file, unknown_variables
 from crawler.run.seeds import SeedLine, check_seeds, job_name, read_seeds
 
 #: Bad lines that are shown; all are counted.
@@ -198,7 +198,7 @@ def check(*words: str, **typed: Any) -> int:
     arguments = dashes(words)
     settings = settings_from(typed)
     warnings = unknown_variables(os.environ)
-    file = default_file(typed.get("config"), Path.cwd())
+    file = default_file(typed.get("config"), current_folder())
     if not arguments:
         place = escape(str(file)) if file else "no config.toml here"
         print(f"configuration is sound ({place}); no seeds were given")

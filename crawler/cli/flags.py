@@ -10,7 +10,6 @@ import dataclasses
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Group, Parameter
@@ -20,7 +19,7 @@ from crawler.cli.program import DASH
 from crawler.cli.reference import default_text
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
-from crawler.run.configuration import Key, default_file, keys, load
+from crawler.run.configuration import Key, current_folder, default_file, keys, load
 
 _TITLES: Final = {
     "crawl": "Crawl",
@@ -104,7 +103,7 @@ def settings_from(typed: Mapping[str, Any], *, preset: Mapping[str, Any] | None 
     if preset is not None:
         settings, _ = load({**preset, **flags}, {}, None)
     else:
-        settings, _ = load(flags, os.environ, default_file(typed.get("config"), Path.cwd()))
+        settings, _ = load(flags, os.environ, default_file(typed.get("config"), current_folder()))
     verbose, quiet = typed.get("verbose", 0), typed.get("quiet", 0)
     log = dataclasses.replace(settings.log, level=log_level(settings.log.level, verbose, quiet))
     if quiet and log.progress == "auto":

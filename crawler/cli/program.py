@@ -7,6 +7,7 @@ aiohttp and the engine alone would take.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -123,19 +124,24 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
-            raise
+            return _bug()
         # Whoever read standard output has gone (`crawler check | head`), or its disk is full.
         _drop_what_cannot_be_written()
         if error.errno == errno.EPIPE:
             return StorageError.exit_code
         return _complain(f"standard output: {error.strerror}", StorageError.exit_code)
     except Exception:
-        _complain("this is a bug; please report it with what follows", 1)
-        import traceback
-
-        traceback.print_exc()
-        return 1
+        return _bug()
     return answer if isinstance(answer, int) else 0
+
+
+def _bug() -> int:
+    """Of the exception that is being handled."""
+    import traceback
+
+    code = _complain("this is a bug; please report it with what follows", 1)
+    traceback.print_exc()
+    return code
 
 
 def _drop_what_cannot_be_written() -> None:
@@ -156,6 +162,10 @@ def _fill_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            # A name that this terminal or file has no letters for is escaped, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     if sys.stderr is None:

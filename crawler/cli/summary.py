@@ -188,7 +188,7 @@ def _seeds(manifest: Mapping[str, Any]) -> str:
     number = counts.get("seeds", 0)
     if not number:
         return ""
-    text = f"{count_text(number)}, and {count_text(counts.get('discovered', 0))} URLs found from them"
+    text = f"{count_text(number)}, and {many(counts.get('discovered', 0), 'URL')} found from them"
     if bare := manifest.get("seeds_without_scheme", 0):
         text += f"; {many(bare, 'seed')} without a scheme, read as https://"
     return text

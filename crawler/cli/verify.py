@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from crawler.audit import Verdict, audit, find_run
 from crawler.cli.amounts import bytes_text, count_text, many
 from crawler.cli.escape import escape
-from crawler.run.configuration import default_file, load
+from crawler.run.configuration import current_folder, default_file, load
 
 SOUND, NOT_SOUND = 0, 5
 
@@ -47,7 +47,7 @@ _SOURCES: Final = {
 def output_folder(output: str | None, config: str | None) -> Path:
     """The folder of all jobs, by flag, environment, config.toml or default. Raises :class:`UsageError`."""
     flags = {} if output is None else {"output.path": output}
-    settings, _ = load(flags, os.environ, default_file(config, Path.cwd()))
+    settings, _ = load(flags, os.environ, default_file(config, current_folder()))
     return Path(settings.output.path)
 
 

@@ -163,7 +163,11 @@ class Limits:
 class FrontierSettings:
     """``[frontier]``: where what is known is kept."""
 
-    url: str = _setting("sqlite", "sqlite (beside the output), sqlite:///PATH, or memory", flag="--frontier")
+    url: str = _setting(
+        "sqlite",
+        "sqlite (beside the output), sqlite:///PATH (absolute: sqlite:////PATH), or memory",
+        flag="--frontier",
+    )
     commit_every: float = _setting(1.0, "longest time between commits", unit="s")
     commit_records: int = _setting(1000, "most records between commits")
 

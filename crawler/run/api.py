@@ -11,10 +11,12 @@ from pathlib import Path
 
 from crawler.engine.crawler import Ended
 from crawler.frontier import open_frontier
+from crawler.model.errors import UsageError
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import NextVisit, OnResult, Record, ScopeRule, Sink
 from crawler.model.settings import Settings
 from crawler.run.assembly import Plan, longest_delay
+from crawler.run.configuration import held
 from crawler.run.layout import run_id_at
 from crawler.run.seeds import SeedLine
 
@@ -43,8 +45,12 @@ class Crawl:
         next_visit: NextVisit | None = None,
         on_result: OnResult | None = None,
     ) -> None:
-        """Raises :class:`~crawler.model.errors.UsageError` where a setting cannot be meant."""
-        settings = settings if settings is not None else Settings()
+        """Raises :class:`~crawler.model.errors.UsageError` where the seeds are a single text, and for a setting that
+        config.toml would refuse."""
+        if isinstance(seeds, (str, bytes)):
+            # Each of its letters would be asked as a host.
+            raise UsageError(f"seeds: expected a list of URLs, found one text; write [{seeds!r}]")
+        settings = held(settings) if settings is not None else Settings()
         if settings.frontier.url == "sqlite":
             settings = replace(settings, frontier=replace(settings.frontier, url="memory"))
         self._plan = Plan.of(settings)

@@ -9,6 +9,7 @@ from typing import Any
 
 from crawler.engine.snapshot import Snapshot
 from crawler.frontier import RunFrontier
+from crawler.model.errors import UsageError
 from crawler.run.abandoning import abandon
 from crawler.run.ending import FINISHED, GATED, Ending, places, publish
 from crawler.run.layout import JobFolder, read_json
@@ -47,6 +48,18 @@ async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> En
     return Ending(code, str(content["outcome"]), content, places(folder, known.run_id, code))
 
 
+async def require_own(start: Start, frontier: RunFrontier) -> None:
+    """Raises :class:`UsageError` where the state is another job's: its unfinished run would go on in our output, and
+    its own output would never have the rest."""
+    known = await frontier.run()
+    owner = known.extra.get("job", start.job) if known is not None else start.job
+    if owner != start.job:
+        raise UsageError(
+            f"[frontier] url = {start.settings.frontier.url!r} is the state of job {owner}, this is job {start.job}:"
+            " each job needs a state of its own"
+        )
+
+
 async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Beginning:
     """Resume the unfinished run, or start a new one."""
     known = await frontier.run()
@@ -64,7 +77,7 @@ async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Begin
         finished = known.extra.get("finished_at", "an earlier time")
         log.info(f"run {known.run_id} finished at {finished}; starting a new run")
     run_id = folder.new_run_id(start.at)
-    extra = {"started_at": iso(start.at), "starts": [this]}
+    extra = {"job": start.job, "started_at": iso(start.at), "starts": [this]}
     await frontier.begin_run(run_id, start.at, extra, abandon=start.fresh)
     return Beginning(run_id, extra, False)
 

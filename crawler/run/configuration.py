@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,17 @@ from crawler.model.settings import HostOverride, Settings
 from crawler.run.keys import PREFIX, Key, host_keys, keys
 from crawler.run.values import MASK, nearest, read_value, without_credentials
 
-__all__ = ["Key", "default_file", "host_keys", "keys", "load", "settings_as_dict", "unknown_variables"]
+__all__ = [
+    "Key",
+    "current_folder",
+    "default_file",
+    "held",
+    "host_keys",
+    "keys",
+    "load",
+    "settings_as_dict",
+    "unknown_variables",
+]
 
 #: Headers whose value is not for run.json.
 _SECRET: Final = re.compile(r"auth|cookie|token|secret|passw|key|session|credential", re.IGNORECASE)
@@ -61,12 +72,54 @@ def load(
     return Settings(**made), origins
 
 
+def held(settings: Settings) -> Settings:
+    """Settings that a program made, held to what config.toml would accept: nothing is asked every -1 seconds, or by no
+    workers for ever. Raises :class:`UsageError`, which names section, key and what was expected."""
+    sections = {
+        section: _held(getattr(settings, section), [key for key in keys() if key.section == section], section)
+        for section in {key.section: None for key in keys()}
+    }
+    hosts = {}
+    for written, override in settings.hosts.items():
+        host = _host(written)
+        if host is None or host in hosts:
+            raise UsageError(
+                f"hosts {written!r}: expected each host name once, without scheme, port and path"
+            )
+        hosts[host] = _held(override, [_twin(key) for key in host_keys()], f'hosts."{written}"')
+    return dataclasses.replace(settings, **sections, hosts=types.MappingProxyType(hosts))
+
+
+def _held(section: Any, its_keys: Iterable[Key], name: str) -> Any:
+    changes = {}
+    for key in its_keys:
+        value = getattr(section, key.name)
+        if value != key.default and not (value is None and key.optional):
+            changes[key.name] = read_value(key, value, f"[{name}] {key.name}")
+    return dataclasses.replace(section, **changes) if changes else section
+
+
+def _twin(key: Key) -> Key:
+    """The key of one host, judged as the general setting of that name."""
+    general = next(each for each in keys() if each.name == key.name and each.section in _TWINS)
+    return dataclasses.replace(key, section=general.section)
+
+
+def current_folder() -> Path:
+    """Absolute, for messages that are read elsewhere. Raises :class:`UsageError` where it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(f"the current folder: {error.strerror}") from error
+
+
 def default_file(named: str | None, folder: Path) -> Path | None:
     """The config.toml to read: the one named (it must be there), else the one in ``folder``, if any."""
     if named is not None:
         return Path(named)
     file = folder / "config.toml"
-    return file if file.is_file() else None
+    # A link that leads nowhere is there, and an error: else a job would run for months without its settings.
+    return file if os.path.lexists(file) else None
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -167,12 +220,12 @@ def _hosts(table: Mapping[str, Any], source: str, file: Path | None) -> dict[str
         chosen = {}
         for name, value in values.items():
             place = _place(source, file, section, name)
+            if name not in by_name and isinstance(value, dict):
+                # [hosts.example.org]: TOML has read the dot as a section of a section.
+                raise UsageError(f'{place}: write the host name in quotes: [hosts."{written}.{name}"]')
             if name not in by_name:
                 raise UsageError(f"{place}: unknown key {name} in [{section}]{_meant(name, by_name)}")
-            key = by_name[name]
-            general = next(each for each in keys() if each.name == name and each.section in _TWINS)
-            key = dataclasses.replace(key, section=general.section)
-            chosen[name] = read_value(key, value, f"{place}: [{section}] {name}")
+            chosen[name] = read_value(_twin(by_name[name]), value, f"{place}: [{section}] {name}")
         made[host] = HostOverride(**chosen)
     return made
 

@@ -16,7 +16,7 @@ from crawler.model.errors import StorageError, UsageError
 from crawler.model.protocols import Sink
 from crawler.model.settings import Settings
 from crawler.run.assembly import Plan, longest_delay
-from crawler.run.beginning import begin, complete
+from crawler.run.beginning import begin, complete, require_own
 from crawler.run.ending import FINISHED, GATED, NO_ROOM, Crawled, Ending, end, run_json, verdict
 from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.lock import Lock
@@ -75,8 +75,12 @@ async def _to_files(start: Start) -> Ending:
         lock.acquire()
         stack.callback(lock.release)
         require_space(folder.path)
+        state = state_path(settings.frontier.url, folder.state)
+        if state is not None and state != folder.state:
+            _hold(stack, state)
         frontier = await open_frontier(settings.frontier.url, folder.state, longest_delay(settings))
         stack.push_async_callback(frontier.close)
+        await require_own(start, frontier)
         ending = await complete(start, frontier, folder)
         if ending is not None and not start.fresh:
             return ending
@@ -84,7 +88,6 @@ async def _to_files(start: Start) -> Ending:
         sink = NdjsonSink(folder.run(run.run_id), settings.output)
         stack.push_async_callback(sink.close)
         await sink.open(await frontier.files())
-        state = state_path(settings.frontier.url, folder.state)
         crawled = await _crawl(
             start,
             frontier,
@@ -105,17 +108,16 @@ async def _to_stdout(start: Start) -> Ending:
     async with AsyncExitStack() as stack:
         path = state_path(named, Path()) if named not in ("sqlite", "memory") else None
         if path is not None:
-            lock = Lock(path.with_name(path.name + ".lock"))
-            lock.acquire()
-            stack.callback(lock.release)
+            _hold(stack, path)
         url = "memory" if path is None else named
         frontier = await open_frontier(url, Path(), longest_delay(start.settings))
         stack.push_async_callback(frontier.close)
+        await require_own(start, frontier)
         known = await frontier.run()
         resumed = known is not None and not known.finished and not start.fresh
         run_id = known.run_id if known is not None and resumed else run_id_at(start.at)
         if not resumed:
-            await frontier.begin_run(run_id, start.at, {}, abandon=True)
+            await frontier.begin_run(run_id, start.at, {"job": start.job}, abandon=True)
         sink = StreamSink(sys.stdout.buffer)
         try:
             crawled = await _crawl(start, frontier, sink, run_id, resumed=resumed)
@@ -127,6 +129,12 @@ async def _to_stdout(start: Start) -> Ending:
         if code in (FINISHED, GATED):
             await frontier.finish_run()
         return Ending(code, outcome, run_json(start, run_id, outcome, crawled, counts, [], []))
+
+
+def _hold(stack: AsyncExitStack, state: Path) -> None:
+    lock = Lock.beside(state)
+    lock.acquire()
+    stack.callback(lock.release)
 
 
 async def _crawl(

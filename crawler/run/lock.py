@@ -48,6 +48,16 @@ class Lock:
         self._descriptor = descriptor
         self._say_who(descriptor)
 
+    @classmethod
+    def beside(cls, state: Path) -> Lock:
+        """The lock of a state that has a place of its own, its folder made: two jobs, or one job with two outputs, may
+        be told the same one."""
+        try:
+            state.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{state.parent}: {error.strerror}; nothing was fetched") from error
+        return cls(state.with_name(state.name + ".lock"))
+
     def release(self) -> None:
         """Idempotent."""
         descriptor, self._descriptor = self._descriptor, None

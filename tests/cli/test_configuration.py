@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.model.errors import UsageError
-from crawler.model.settings import Settings
-from crawler.run.configuration import default_file, keys, load, settings_as_dict, unknown_variables
+from crawler.model.settings import Crawl, HostOverride, Http, Limits, Output, Politeness, Scope, Settings
+from crawler.run.configuration import (
+    current_folder,
+    default_file,
+    held,
+    keys,
+    load,
+    settings_as_dict,
+    unknown_variables,
+)
 
 
 def settings(flags=None, environ=None, text=None, tmp_path=None) -> Settings:
@@ -293,3 +301,67 @@ def test_no_text_is_more_than_a_usage_error(text):
             load({key.path: [text] if key.kind is tuple else text}, {}, None)
         except UsageError:
             pass
+
+
+def test_a_config_toml_that_is_a_dead_link_or_a_folder_is_an_error(tmp_path):
+    """It is there, and says nothing: a job must not run for months without its settings."""
+    (tmp_path / "config.toml").symlink_to(tmp_path / "gone.toml")
+    with pytest.raises(UsageError, match="No such file"):
+        load({}, {}, default_file(None, tmp_path))
+    (tmp_path / "config.toml").unlink()
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(UsageError, match="Is a directory"):
+        load({}, {}, default_file(None, tmp_path))
+
+
+def test_a_host_without_quotes_is_told_how_it_is_written(tmp_path):
+    assert '[hosts."example.org"]' in refusal("[hosts.example.org]\ndelay = 1\n", tmp_path)
+
+
+def test_a_folder_that_is_gone_is_no_bug(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="current folder"):
+        current_folder()
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (Settings(crawl=Crawl(workers=0)), "[crawl] workers: expected a whole number, 1 or more; found 0"),
+        (Settings(crawl=Crawl(hosts_in_hand=0)), "[crawl] hosts_in_hand"),
+        (Settings(politeness=Politeness(delay=-1.0)), "[politeness] delay"),
+        (Settings(politeness=Politeness(tries=0)), "[politeness] tries"),
+        (Settings(scope=Scope(depth=-1)), "[scope] depth"),
+        (Settings(limits=Limits(max_pages=0)), "[limits] max_pages"),
+        (Settings(output=Output(body="pdf")), "[output] body: expected one of html"),
+        (Settings(crawl=Crawl(workers=None)), "[crawl] workers"),  # type: ignore[arg-type]
+        (Settings(hosts={"a.test": HostOverride(delay=-1.0)}), '[hosts."a.test"] delay'),
+        (Settings(hosts={"http://a.test/": HostOverride()}), "hosts 'http://a.test/'"),
+        (Settings(hosts={"a.test": HostOverride(), "A.test": HostOverride()}), "hosts 'A.test'"),
+    ],
+)
+def test_settings_made_by_a_program_are_held_to_the_same(made, says):
+    with pytest.raises(UsageError) as refused:
+        held(made)
+    assert says in str(refused.value)
+
+
+def test_settings_that_can_be_meant_are_kept_as_they_are(tmp_path):
+    made = Settings(
+        scope=Scope(depth=None, allow=("a,b", "c")),
+        politeness=Politeness(delay=0),
+        http=Http(headers={"X-A": "b"}, user_agent="me", ca_file=None),
+    )
+    assert held(made) == made
+    assert held(Settings()) == Settings()
+    text = '[http]\nheaders = {A = "b"}\n[hosts."A.test"]\ndelay = 2\n'
+    as_read = settings(text=text, tmp_path=tmp_path)
+    assert held(as_read) == as_read
+
+
+def test_host_names_of_a_program_are_canonical_and_one_text_is_a_list_of_one():
+    made = held(Settings(scope=Scope(deny="x"), hosts={"B\u00fccher.test": HostOverride(delay=3)}))
+    assert made.scope.deny == ("x",)
+    assert list(made.hosts) == ["xn--bcher-kva.test"]

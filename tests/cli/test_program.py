@@ -247,3 +247,23 @@ def test_a_full_disk_behind_standard_output_is_code_6():
     assert ended.returncode == 6
     assert b"standard output" in ended.stderr
     assert b"Traceback" not in ended.stderr
+
+
+def test_a_terminal_without_the_letters_of_a_name_gets_them_escaped(tmp_path):
+    (tmp_path / "b\u00fccher.txt").write_text("ftp://x/\n")
+    words = [sys.executable, "-m", "crawler", "check", "b\u00fccher.txt"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"b\\xfccher" in done.stdout
+
+
+def test_an_unforeseen_fault_of_the_system_is_a_bug_with_its_traceback(capsys, monkeypatch):
+    def fail(*words, **typed):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("crawler.cli.schema.schema", fail)
+    assert run_program(["schema"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("crawler: this is a bug")
+    assert "PermissionError" in said

@@ -152,6 +152,24 @@ async def test_a_setting_that_cannot_be_meant_is_refused_before_anything(site: S
     assert site.opened == 0
 
 
+async def test_one_text_is_no_list_of_seeds(site: Site) -> None:
+    """Letter by letter it would ask the hosts h, t, t, p, ..."""
+    with pytest.raises(UsageError, match="list of URLs"):
+        async for _ in crawl(site.url("/"), loopback()):
+            pass
+
+
+async def test_settings_that_would_hang_or_hurt_are_refused(site: Site) -> None:
+    """No workers would crawl for ever, a delay of -1 would ask without pause."""
+    for made in (
+        loopback(crawl=CrawlSettings(workers=0)),
+        loopback(politeness=Politeness(delay=-1.0)),
+        loopback(hosts={"127.0.0.1": HostOverride(delay=-1.0)}),
+    ):
+        with pytest.raises(UsageError, match="expected"):
+            Crawl([site.url("/")], ListSink(), made)
+
+
 async def test_two_crawls_in_one_loop(tree: list[str], site: Site) -> None:
     async def collect() -> list[str]:
         return sorted([record["url"] async for record in crawl([site.url("/")], loopback())])

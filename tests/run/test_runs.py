@@ -20,6 +20,7 @@ from crawler.model.reasons import Outcome
 from crawler.model.settings import HostOverride, Http, Limits, Output, Politeness, Scope, Settings
 from crawler.run.assembly import longest_delay, user_agent
 from crawler.run.crawl import run_job
+from crawler.run.lock import Lock
 from crawler.run.manifest import manifest
 from crawler.run.start import RunInfo
 from tests.servers import Crawl, Program, Site
@@ -164,6 +165,33 @@ def test_fresh_abandons_the_unfinished_run(job: Job, pages: list[str]) -> None:
     assert abandoned["parts"][0]["sha256"] == hashlib.sha256(rows).hexdigest()
     assert (fresh.runs[0] / abandoned["parts"][0]["name"]).read_bytes() == rows
     assert sorted(fresh.by_url) == sorted(pages)
+
+
+def test_a_state_that_is_another_jobs_is_refused(crawl: Program, pages: list[str], site: Site) -> None:
+    """One [frontier] url for several jobs: the unfinished run of the one would go on in the output of the other."""
+    state = f"sqlite:///{crawl.folder}/state/shared.db"
+    stopped = crawl(pages[:1], frontier=state, max_pages=1)
+    assert stopped.code == 3
+    asked = site.requests
+    for more in ({}, {"fresh": True}, {"output": "-"}):
+        other = crawl(pages[:1], "--job", "other", frontier=state, **more)
+        assert other.code == 2
+        assert "is the state of job seeds, this is job other" in other.stderr
+    assert site.requests == asked
+    assert crawl(pages[:1], frontier=state).code == 0
+    assert crawl(pages[:1], "--job", "other", frontier=state).code == 2, "finished, and still its own"
+
+
+def test_a_state_in_use_is_locked_whatever_the_output(
+    crawl: Program, pages: list[str], tmp_path: Path
+) -> None:
+    state = f"sqlite:///{tmp_path}/state/shared.db"
+    lock = Lock.beside(tmp_path / "state" / "shared.db")
+    lock.acquire()
+    assert crawl(pages[:1], frontier=state).code == 4
+    assert crawl(pages[:1], frontier=state, output="-").code == 4
+    lock.release()
+    assert crawl(pages[:1], frontier=state).code == 0
 
 
 def test_fresh_after_kill_9_cuts_the_open_part_to_what_was_committed(
