@@ -82,8 +82,15 @@ class Settler:
         return len(self._settlement.done) + len(self._settlement.again) + self._taking
 
     def hurry(self) -> None:
-        """The feeder has nothing due and hosts wait for URLs: settle at once what there is."""
-        if self.unsettled or len(self._results) or not all(visit.more for visit in self._bench.hungry):
+        """The feeder has nothing due and hosts wait for URLs, or to be let go: settle what there is. At once, unless
+        the usual commit comes before one of them may be asked, and others keep the crawl busy until then."""
+        bench = self._bench
+        if not (self.unsettled or len(self._results) or not all(visit.more for visit in bench.hungry)):
+            return
+        busy = bench.in_flight or bench.next_at() is not None
+        if busy and bench.dry_from >= self._clock() + self._every:
+            self._arm()
+        else:
             self._hurried = True
             self._results.wake.set()
 
@@ -117,8 +124,8 @@ class Settler:
                 await self._sink.write(records)
             if self.unsettled >= self._most:
                 await self.commit()
-            elif self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(self._every, self._results.wake.set)
+            else:
+                self._arm()
             await asyncio.sleep(0)
 
     async def commit(self, *, last: bool = False) -> None:
@@ -163,6 +170,11 @@ class Settler:
             if visit.more:
                 self._bench.thirsty.add(visit)
         self._on_settled()
+
+    def _arm(self) -> None:
+        """Commit a while from now, unless that is to be sooner."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._every, self._results.wake.set)
 
     def _due(self) -> bool:
         return self._timer is not None and self._timer.when() <= asyncio.get_running_loop().time() + 0.002
@@ -235,8 +247,7 @@ class Settler:
             settlement.robots.extend(visit.unsaved)
             visit.unsaved = []
         bench.touched.clear()
-        # A host that waits hungry for this very settlement is looked at again at the next.
-        bench.touched.update(visit for visit in bench.hungry if not visit.leaving)
+        bench.renew_hunger()
         return released
 
 

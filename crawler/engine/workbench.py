@@ -1,13 +1,14 @@
 """The hosts in hand, on a heap ordered by when each may next be asked (Mercator's back queues, BUbiNG's workbench).
 
 Law: politeness lives here, in front of the work queue. A host is either on the heap, or at work (a request of it is
-queued or in flight), or hungry (due, with nothing left to send), never two of them. Every step is O(log hosts).
+queued or in flight), or hungry (with nothing left to send), never two of them. Every step is O(log hosts).
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -145,10 +146,12 @@ class Workbench:
         self._stale = 0
         self._order = itertools.count()
         self.visits: dict[str, Visit] = {}
-        #: Due, but with nothing to send: they wait for a settlement to bring URLs or to end their lease.
+        #: With nothing to send: they wait for a settlement to bring URLs or to end their lease.
         self.hungry: set[Visit] = set()
         #: Few URLs left and more in the frontier.
         self.thirsty: set[Visit] = set()
+        #: No hungry host could be asked again before this (Unix seconds).
+        self.dry_from = math.inf
         #: Changed since the last settlement.
         self.touched: set[Visit] = set()
         #: Hosts that nobody holds and that a request of our own must go to.
@@ -227,7 +230,7 @@ class Workbench:
         return self._heap[0][0] if self._heap else None
 
     def starve(self, visit: Visit) -> None:
-        """It is due and has nothing to send."""
+        """It has nothing to send, now or when it is due."""
         if visit.more:
             # URLs that a settlement brought while it was at work: no settlement need follow that would say so again.
             self.thirsty.add(visit)
@@ -237,6 +240,7 @@ class Workbench:
         visit.hungry = True
         self.hungry.add(visit)
         self.touched.add(visit)
+        self.dry_from = min(self.dry_from, visit.next_at)
 
     def feed_again(self, visit: Visit) -> None:
         """It has something to send once more."""
@@ -284,7 +288,12 @@ class Workbench:
             pause = delay_of(state, visit.delay, self._settings)
             visit.next_at = max(visit.next_at, visit.last_start + pause)
         self.touched.add(visit)
-        self.schedule(visit)
+        if visit.queue or visit.aux or visit.in_flight or visit.on_heap:
+            self.schedule(visit)
+        else:
+            # Its lease need not outlast its last answer: the frontier is told when it may be asked again. Waiting its
+            # delay out here would make a crawl a delay longer.
+            self.starve(visit)
 
     def returned(self, job: Job) -> None:
         """It was never sent: it is pending as before."""
@@ -312,6 +321,8 @@ class Workbench:
         self.touched.add(visit)
         # Ending URLs asks the host nothing, so nothing need be waited for.
         visit.next_at = 0.0
+        if visit.hungry:
+            return
         if visit.on_heap:
             # Where it stands on the heap is too late now; the stale entry is passed over when its time comes.
             visit.on_heap = False
@@ -348,6 +359,12 @@ class Workbench:
         return bool(self.wanted) or any(
             visit.queue or visit.aux or visit.invited for visit in self.visits.values()
         )
+
+    def renew_hunger(self) -> None:
+        """A settlement has spoken for the hungry: those that stay so want the next. O(hungry)."""
+        staying = [visit for visit in self.hungry if not visit.leaving]
+        self.touched.update(staying)
+        self.dry_from = min((visit.next_at for visit in staying), default=math.inf)
 
     def held(self) -> list[Held]:
         """The thirsty hosts, as the frontier wants them named."""

@@ -98,7 +98,7 @@ def test_closed_hosts_leave_nothing_on_the_heap():
     """A million hosts that say "not for a day" must not stay in memory for a day."""
     hosts = bench()
     for number in range(5_000):
-        visit = hosts.admit(lease(f"h{number}", "1"), NOW)
+        visit = hosts.admit(lease(f"h{number}", "1", "2"), NOW)
         assert hosts.pop_due(NOW) is visit
         job = Job(visit, visit.queue.popleft())
         hosts.sent(visit)
@@ -106,6 +106,7 @@ def test_closed_hosts_leave_nothing_on_the_heap():
         hosts.answered(visit, HostState(due=NOW + 86_400), NOW)
         hosts.close_host(visit, Reason.DEFERRED_RETRY_AFTER, "")
         assert hosts.pop_due(NOW) is visit
+        visit.queue.clear()
         hosts.starve(visit)
         hosts.release(visit)
         del job
