@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -18,6 +19,9 @@ from crawler.model.settings import Settings
 from crawler.run.configuration import unknown_variables
 
 log = logging.getLogger("crawler")
+
+#: Objects made between two searches for garbage while a crawl runs.
+_CRAWLING = 2_000
 
 
 def run(*words: str, **typed: Any) -> int:
@@ -37,6 +41,10 @@ def crawl_and_tell(
     # The engine and aiohttp: 0.25 s of imports that --help and a usage error do without.
     from crawler.run.crawl import run_job
     from crawler.run.start import RunInfo
+
+    # What is imported stays: no search for garbage need look at it again.
+    gc.freeze()
+    gc.set_threshold(_CRAWLING)
 
     with Log(sys.stderr, settings.log.format, settings.log.level) as lines:
         for warning in warnings:

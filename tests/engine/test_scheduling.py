@@ -248,3 +248,35 @@ def test_a_promise_made_to_a_host_outlives_the_end_of_the_crawl():
         return frontier._hosts["a.test"].state.due - clock()
 
     assert virtually(one_run()) > 280
+
+
+def test_a_crawl_ends_with_its_last_answer():
+    """Three pages have two delays between them: a host with nothing left doesn't wait out a third."""
+    pages = {f"{front}/{n}": page() for front in (A, B) for n in range(3)}
+    done = virtually(crawl(pages, pages, made=settings(delay=50.0)))
+    assert len(done.by_url) == 6
+    assert 100.0 < done.took < 102.0
+
+
+def test_a_host_let_go_and_taken_again_keeps_its_delay():
+    """a.test has nothing left and is let go; at 10 s b.test names another page of it."""
+    pages = {
+        f"{A}/": page(),
+        f"{A}/late": page(),
+        f"{B}/": page(f"{A}/late", took=10.0),
+    }
+    done = virtually(crawl(pages, [f"{A}/", f"{B}/"], made=settings(delay=50.0), scope=""))
+    (gap,) = done.web.gaps("a.test")
+    assert 50.0 - 1e-6 <= gap < 52.0
+    assert done.took < 55.0
+
+
+def test_hosts_let_go_under_a_delay_need_no_commit_each():
+    """A hundred hosts end one after the other within two seconds; none may be asked again for five, and another host
+    keeps the crawl busy: the clock's commits speak for them."""
+    ends = {f"http://h{n}.test/": page(took=0.02 * n) for n in range(100)}
+    busy = {f"{A}/{n}": page() for n in range(3)}
+    done = virtually(crawl(ends | busy, [*ends, *busy], made=settings(delay=5.0), workers=128))
+    assert len(done.by_url) == 103
+    assert done.took < 11.0
+    assert done.sink.flushes < 20
