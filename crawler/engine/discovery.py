@@ -25,6 +25,7 @@ from crawler.rules.url import (
     clean_seed_line,
     directory_of,
     relies_on_page,
+    unnameable,
 )
 
 #: Hrefs remembered over all directories: about 300 bytes each, 60 MB in all. Twelve hosts with the Python and
@@ -187,6 +188,8 @@ class Discovery:
                 shown = refused.url.href if refused.url is not None else clean_seed_line(target)
                 return shown, None, Reason.REDIRECT_BLOCKED, refused.detail
             raise
+        if (why := unnameable(url.host)) is not None:
+            raise UrlRefused(Reason.URL_INVALID, why)
         key = self._key_of(url.href)
         if key == request.key or key in request.chain:
             return url.href, None, Reason.REDIRECT_TOO_MANY, "the redirect leads back into its own chain"

@@ -20,6 +20,9 @@ from crawler.fetch.decoding import Decoder
 from crawler.model.reasons import Reason
 
 SWEEP_EVERY: Final = 0.25
+#: Seconds between two sweeps from which the loop was held, and those in which it then reads what has come.
+_STALLED: Final = 2 * SWEEP_EVERY
+_READ_FIRST: Final = 0.05
 #: A body is judged slow over windows of this many seconds (StormCrawler and Nutch know only the total).
 RATE_WINDOW: Final = 20.0
 
@@ -117,10 +120,13 @@ class Deadlines:
         self._clock = clock
         self._running: set[Attempt] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._swept = clock()
+        self._patient = False
 
     def begin(self, attempt: Attempt) -> None:
         self._running.add(attempt)
         if self._timer is None:
+            self._swept = self._clock()
             self._timer = self._loop.call_later(SWEEP_EVERY, self.sweep)
 
     def end(self, attempt: Attempt) -> None:
@@ -137,6 +143,14 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
         now = self._clock()
+        if now - self._swept > _STALLED and self._running and not self._patient:
+            # Something held the loop, and what came meanwhile may still lie in the sockets (libuv's timers run before
+            # its sockets are read): that is read first, or answers that were in time would be called late.
+            self._patient = True
+            self._timer = self._loop.call_later(_READ_FIRST, self.sweep)
+            return
+        self._patient = False
+        self._swept = now
         for attempt in list(self._running):
             reason = self._judge(attempt, now)
             if reason is not None:
@@ -147,18 +161,19 @@ class Deadlines:
             self._timer = self._loop.call_later(SWEEP_EVERY, self.sweep)
 
     def _judge(self, attempt: Attempt, now: float) -> Reason | None:
-        if now >= attempt.total_ends:
+        reads = attempt.late is Reason.TIMEOUT_BODY
+        if reads and attempt.received != attempt.seen:
+            attempt.seen = attempt.received
+            attempt.phase_ends = now + attempt.silence
+        # Where a sweep comes late both may have passed: the first of them was what ended it.
+        if now >= attempt.total_ends and attempt.total_ends <= attempt.phase_ends:
             return Reason.TIMEOUT_TOTAL
-        if attempt.late is Reason.TIMEOUT_BODY:
-            if attempt.received != attempt.seen:
-                attempt.seen = attempt.received
-                attempt.phase_ends = now + attempt.silence
-            lasted = now - attempt.window_began
-            if lasted >= self._window:
-                came = attempt.received - attempt.window_received
-                # A body that has said nothing at all is silent, not slow.
-                if 0 < came < self._min_rate * lasted:
-                    return Reason.BODY_TOO_SLOW
-                attempt.window_began = now
-                attempt.window_received = attempt.received
+        lasted = now - attempt.window_began
+        if reads and lasted >= self._window:
+            came = attempt.received - attempt.window_received
+            # A body that has said nothing at all is silent, not slow.
+            if 0 < came < self._min_rate * lasted:
+                return Reason.BODY_TOO_SLOW
+            attempt.window_began = now
+            attempt.window_received = attempt.received
         return attempt.late if now >= attempt.phase_ends else None

@@ -111,6 +111,14 @@ def blocked_port(href: str, host: str) -> str | None:
     return _blocked(port) if port in BAD_PORTS else None
 
 
+def unnameable(host: str) -> str | None:
+    """Why no name server can be asked for ``host``, or ``None``: a label of over 63 octets or a name of over 253 (RFC
+    1035, 2.3.4). The URL standard lets such hosts stand. O(len(host))."""
+    if len(host) > 254 or (len(host) > 63 and max(map(len, host.split("."))) > 63):
+        return f"the host has {len(host)} characters, or a label of over 63: no such name can be"
+    return None
+
+
 def _blocked(port: str) -> str:
     return f"port {port} is blocked by the Fetch standard"
 

@@ -83,6 +83,41 @@ async def test_the_total_holds_over_all_phases() -> None:
         assert bench.after(1) is Reason.TIMEOUT_TOTAL
 
 
+async def test_after_a_stall_the_first_deadline_that_passed_is_named() -> None:
+    async with Bench(silence=5, total=20) as bench:
+        bench.headers()
+        bench.now += 30
+        bench.deadlines.sweep()
+        bench.deadlines.sweep()
+        assert bench.attempt.expired is Reason.TIMEOUT_HEADERS
+    async with Bench(silence=50, total=20) as bench:
+        bench.headers()
+        bench.now += 60
+        bench.deadlines.sweep()
+        bench.deadlines.sweep()
+        assert bench.attempt.expired is Reason.TIMEOUT_TOTAL
+
+
+async def test_after_a_stall_what_lies_in_the_sockets_is_read_first() -> None:
+    """The loop was held beyond the deadline, and the answer came meanwhile: it was in time."""
+    async with Bench(silence=5) as bench:
+        bench.headers()
+        bench.after(1)
+        bench.now += 10
+        bench.deadlines.sweep()
+        assert bench.attempt.expired is None
+        bench.body()  # read between the two sweeps
+        bench.now += 0.05
+        bench.deadlines.sweep()
+        assert bench.attempt.expired is None
+        # A loop that is held again and again doesn't put the end off for ever.
+        bench.now += 10
+        bench.deadlines.sweep()
+        bench.now += 10
+        bench.deadlines.sweep()
+        assert bench.attempt.expired is Reason.TIMEOUT_BODY
+
+
 async def test_silence_counts_from_the_last_byte() -> None:
     async with Bench(silence=5, total=1000) as bench:
         bench.body()

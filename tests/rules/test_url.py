@@ -25,6 +25,7 @@ from crawler.rules.url import (
     record_id,
     relies_on_page,
     seed_url,
+    unnameable,
 )
 from tests.rules.vectors import vectors
 
@@ -236,8 +237,8 @@ def test_a_second_parser_agrees(link: str, base: str) -> None:
         )
         return
     other.username = other.password = ""
-    # can_ada 3.0 loses a base's query where it is empty: on http://a/? the links "" and "#x" are http://a/.
-    if not (scalar_base.rstrip("\t\n\r \x00").endswith("?") and relies_on_page(link)):
+    # can_ada 3.0 loses a base's query where it is empty: on http://a/? and http://a/?#x the link "" is http://a/.
+    if not (scalar_base.partition("#")[0].rstrip("\t\n\r \x00").endswith("?") and relies_on_page(link)):
         assert url.href == other.href.partition("#")[0]
 
 
@@ -262,6 +263,20 @@ def test_relies_on_page() -> None:
         assert relies_on_page(link), link
     for link in ("x", "/x", "//b/x", "../x?y#z", "https://b/?x", "mailto:x", "."):
         assert not relies_on_page(link), link
+
+
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [
+        ("a" * 63 + ".test", True),
+        ("a" * 64 + ".test", False),
+        (".".join(["a" * 62] * 4) + ".", True),
+        (".".join(["a" * 62] * 4) + ".abcd", False),
+        ("[2001:db8::1]", True),
+    ],
+)
+def test_names_that_no_server_can_be_asked_for(host: str, named: bool) -> None:
+    assert (unnameable(host) is None) is named
 
 
 def test_keys_are_sixteen_bytes_and_salted() -> None:
