@@ -88,7 +88,7 @@ class Circuit:
             return tokens.get(host, identity.product_token)
 
         self.meter = Meter()
-        known = Known(_KNOWN)
+        self._known = known = Known(_KNOWN)
         self.bench = Workbench(settings.politeness, settings.hosts)
         self.queue: asyncio.Queue[Job] = asyncio.Queue(maxsize=workers)
         self.results = ResultQueue(_RESULTS, _RESULT_BYTES)
@@ -136,7 +136,7 @@ class Circuit:
             on_result=hooks.on_result,
             on_settled=self._settled,
             on_unanswered=self._unanswered,
-            forget_known=known.forget,
+            forget_known=self._forget_known,
         )
         self.feeder = Feeder(
             self.bench,
@@ -193,6 +193,11 @@ class Circuit:
     def _settled(self) -> None:
         self.replenisher.news()
         self.feeder.wake.set()
+
+    def _forget_known(self) -> None:
+        """The frontier has refused, and may have forgotten what was sent to it."""
+        self._known.forget()
+        self.sitemaps.forget()
 
     def _unanswered(self) -> None:
         if self.feeder.pages_left is not None:

@@ -18,6 +18,7 @@ from crawler.engine.clock import Clock, steady_clock
 from crawler.engine.limiter import Limiter
 from crawler.engine.snapshot import Snapshot
 from crawler.fetch.session import Wire
+from crawler.model.errors import StorageError
 from crawler.model.frontier import Counts
 from crawler.model.protocols import Fetcher, Frontier, NextVisit, OnResult, ScopeRule, Sink
 from crawler.model.reasons import Outcome
@@ -151,6 +152,10 @@ class Crawler:
             await _cancel(stop, *tasks)
             self._results.close()
         self._counts = await self._frontier.counts()
+        if self._stopped is None and self._counts.left:
+            raise StorageError(
+                "the state refused what was to end the run, and has work left: nothing committed is lost, run again"
+            )
         stopped = self._stopped if self._stopped is not None else Stopped.FINISHED
         if self._counts.left == 0 and self._seeded:
             stopped = Stopped.FINISHED

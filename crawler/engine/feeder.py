@@ -138,6 +138,7 @@ class Feeder:
                 visit.queue.appendleft(request)
                 await self._send(Job(visit, verdict.request, verdict), now)
                 return True
+            verdict.token = visit.token
             await self._results.put(verdict)
             self._refill(visit)
             unasked += 1

@@ -43,9 +43,27 @@ class Meter:
         if status is not None:
             self.answered += 1
             self.tally[f"status.{status // 100}xx"] += 1
-        if outcome is Outcome.FAILED or (status is not None and (status >= 500 or status == 429)):
+        if _is_failed(outcome, status):
             self.failed += 1
             self.tally["failed_or_5xx"] += 1
+
+    def unended(
+        self, tally: dict[str, int], outcome: Outcome, reason: Reason | None, status: int | None
+    ) -> None:
+        """Undo :meth:`ended` in ``tally``, which :meth:`take_tally` gave: its record is not written after all."""
+        self.records -= 1
+        self.outcomes[outcome] -= 1
+        names = ["records", f"outcome.{outcome.value}"]
+        if reason is not None:
+            names.append(f"reason.{reason.value}")
+        if status is not None:
+            self.answered -= 1
+            names.append(f"status.{status // 100}xx")
+        if _is_failed(outcome, status):
+            self.failed -= 1
+            names.append("failed_or_5xx")
+        for name in names:
+            tally[name] -= 1
 
     def take_tally(self) -> dict[str, int]:
         """Everything counted since the last call, to be settled; :meth:`give_back` undoes it."""
@@ -54,3 +72,7 @@ class Meter:
 
     def give_back(self, taken: dict[str, int]) -> None:
         self.tally.update(taken)
+
+
+def _is_failed(outcome: Outcome, status: int | None) -> bool:
+    return outcome is Outcome.FAILED or (status is not None and (status >= 500 or status == 429))

@@ -2,31 +2,41 @@
 
 Law: the sink is flushed first, then the frontier settles in one transaction that carries the sink's position. Between
 the two a crash leaves bytes that no position covers, and the next start cuts them off: nothing is lost, nothing twice.
+Where the frontier refuses (a lease is lost, a file is true to another position) it is right: the files are cut back to
+where it says, what it no longer takes from us is dropped, the rest is written and settled again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
 from crawler.engine.results import ResultQueue
 from crawler.engine.workbench import Visit, Workbench
 from crawler.model.errors import StorageError
-from crawler.model.frontier import Again, Done, HostReturn, Settlement
+from crawler.model.frontier import Again, Done, HostReturn, Settled, Settlement
 from crawler.model.protocols import Frontier, NextVisit, OnResult, Record, Sink
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind
 from crawler.model.response import Attempted
 from crawler.model.results import Failure, NotModified, Page, Redirect, Result, Skipped
 from crawler.model.settings import FrontierSettings, Output
+from crawler.rules.url import host_of
 from crawler.sink.record import outcome_and_reason, record_of
+
+log = logging.getLogger("crawler.engine")
 
 #: Results made into records in one go: about 4 ms of the loop's time with bodies of 40 kB.
 _AT_ONCE = 32
+#: Refusals in a row, with nothing done between them, that a crawl bears: each throws answers away, so that going on
+#: for ever would ask the same pages for ever.
+_MOST_REFUSALS = 5
 
 
 class Settler:
@@ -72,6 +82,7 @@ class Settler:
         self._timer: asyncio.TimerHandle | None = None
         self._hurried = False
         self._finishing = False
+        self._refusals = 0
         self._taking = 0
         self.busy = False
         self.commits = 0
@@ -116,7 +127,13 @@ class Settler:
             records: list[Record] = []
             for left in range(len(batch), 0, -1):
                 self._taking = left
-                record = await self._take(batch[-left])
+                result = batch[-left]
+                if _is_of_another_lease(self._settlement, result):
+                    # Its host was lost and leased anew: what came under the lease before is settled by itself.
+                    await self._sink.write(records)
+                    records = []
+                    await self.commit()
+                record = await self._take(result)
                 if record is not None:
                     records.append(record)
             self._taking = 0
@@ -140,28 +157,20 @@ class Settler:
         settlement.tally = self._meter.take_tally()
         self.busy = True
         try:
-            settlement.files = await self._sink.flush(last=last)
-            if not _says_something(settlement):
-                self._meter.give_back(settlement.tally)
-                return
-            settled = await self._frontier.settle(self._clock(), settlement)
+            settled = await self._settle(settlement, last=last)
         finally:
             self.busy = False
-        if not settled.written:
-            self._forget_known()
-            what = ", ".join([*settled.lost, *settled.moved])
-            raise StorageError(
-                f"the state no longer agrees with this process ({what}): something else wrote to it;"
-                " nothing committed is lost: run again to go on"
-            )
+        if settled is None:
+            return
         await self._sink.settled()
         self.commits += 1
         for host, keys in ended.items():
             visit = self._bench.visits.get(host)
-            if visit is not None:
+            if visit is not None and visit.token == settlement.leases.get(host):
                 visit.keys -= keys
         for visit in released:
-            self._bench.release(visit)
+            if not visit.lost:
+                self._bench.release(visit)
         for host in settled.grown:
             visit = self._bench.visits.get(host)
             if visit is not None:
@@ -176,13 +185,93 @@ class Settler:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._every, self._results.wake.set)
 
+    async def _settle(self, settlement: Settlement, *, last: bool) -> Settled | None:
+        """Flush and settle; where the frontier refuses, give way and do both again. None: nothing to say."""
+        while True:
+            settlement.files = await self._sink.flush(last=last)
+            if not _says_something(settlement):
+                self._meter.give_back(settlement.tally)
+                return None
+            settled = await self._frontier.settle(self._clock(), settlement)
+            if settled.written:
+                if settlement.done:
+                    self._refusals = 0
+                return settled
+            if settled.moved and await self._was_written(settlement):
+                return Settled()
+            self._refusals += 1
+            if self._refusals > _MOST_REFUSALS:
+                what = ", ".join([*settled.lost, *settled.moved])
+                raise StorageError(
+                    f"the state has refused {self._refusals} batches, one after the other ({what}): something else"
+                    " writes to it; nothing committed is lost: run again to go on"
+                )
+            await self._give_way(settlement, settled)
+
+    async def _give_way(self, settlement: Settlement, refused: Settled) -> None:
+        """The frontier is right (rule 10): what it no longer takes goes out of ``settlement``, and the files are cut
+        back to where it says they are true. O(batch), and O(hosts in hand) where a file has moved."""
+        log.warning("the state refused a settlement", extra={"lost": refused.lost, "moved": refused.moved})
+        lost = frozenset(refused.lost)
+        for host in lost:
+            visit, token = self._bench.visits.get(host), settlement.leases.pop(host, None)
+            if visit is not None and visit.token == token:
+                self._bench.lose(visit)
+        settlement.hosts = [back for back in settlement.hosts if back.host not in lost]
+        settlement.robots = [entry for entry in settlement.robots if host_of(f"{entry.origin}/") not in lost]
+        settlement.again = [again for again in settlement.again if again.request.host not in lost]
+        if refused.moved:
+            self._start_over(settlement)
+        # What was found stays: adding it twice is adding it once. What the filter in front of the frontier has let pass
+        # may have been lost there.
+        self._forget_known()
+        done, settlement.done = settlement.done, []
+        kept: list[bool] = []
+        for one in done:
+            stays = not refused.moved and one.request.host not in lost
+            if stays:
+                settlement.done.append(one)
+            if one.request.kind is Kind.PAGE:
+                kept.append(stays)
+                if not stays:
+                    self._meter.unended(settlement.tally, one.outcome, one.reason, one.status)
+                    if one.status is not None:
+                        self._on_unanswered()
+        await self._sink.cut_back(await self._frontier.files(), kept)
+        # What was lost may be free to lease again.
+        self._on_settled()
+
+    def _start_over(self, settlement: Settlement) -> None:
+        """The store has forgotten what it acknowledged (rule 14), perhaps some URLs that we hold: every lease goes back
+        and is taken anew."""
+        now = self._clock()
+        settlement.again = []
+        settlement.leases = {}
+        settlement.hosts = []
+        for visit in list(self._bench.visits.values()):
+            state = self._bench.state_if_left(visit, now)
+            settlement.leases[visit.host] = visit.token
+            settlement.hosts.append(HostReturn(visit.host, visit.token, state, True))
+            self._bench.lose(visit)
+
+    async def _was_written(self, settlement: Settlement) -> bool:
+        """It was, and the answer never came: the files are true to where this very settlement takes them."""
+        stored = {mark.name: mark for mark in await self._frontier.files()}
+        return all(
+            mark.name in stored and replace(stored[mark.name], start=mark.start) == mark
+            for mark in settlement.files
+        )
+
     def _due(self) -> bool:
         return self._timer is not None and self._timer.when() <= asyncio.get_running_loop().time() + 0.002
 
     async def _take(self, result: Result) -> Record | None:
         request = result.request
         settlement = self._settlement
-        visit = self._bench.visits[request.host]
+        visit = self._bench.visits.get(request.host)
+        if visit is None or visit.token != result.token:
+            self._drop(result)
+            return None
         settlement.leases[visit.host] = visit.token
         self._ended[visit.host].add(request.key)
         match result:
@@ -221,6 +310,14 @@ class Settler:
         self._meter.ended(request.url, outcome, reason, status, record["detail"])
         return record
 
+    def _drop(self, result: Result) -> None:
+        """It came under a lease that is lost: its URL is another holder's, or will be asked again."""
+        match result:
+            case Page(found=found) | Redirect(found=found):
+                self._settlement.found.extend(found)
+        if result.request.kind is Kind.PAGE and _was_asked(result):
+            self._on_unanswered()
+
     def _speak_for_hosts(
         self, settlement: Settlement, ended: dict[str, set[bytes]], *, last: bool
     ) -> list[Visit]:
@@ -230,9 +327,13 @@ class Settler:
             settlement.found.extend(visit.invited)
             visit.invited = []
         growing = {request.host for request in settlement.found}
-        released = []
+        released: list[Visit] = []
+        waiting: list[Visit] = []
         for visit in list(bench.visits.values()) if last else list(bench.touched):
-            settlement.leases[visit.host] = visit.token
+            if settlement.leases.setdefault(visit.host, visit.token) != visit.token:
+                # Leased anew, and what came under the lease before is in this batch: its turn is the next.
+                waiting.append(visit)
+                continue
             release = last or (
                 visit.hungry
                 and not (visit.queue or visit.aux or visit.in_flight or visit.more)
@@ -247,11 +348,16 @@ class Settler:
             settlement.robots.extend(visit.unsaved)
             visit.unsaved = []
         bench.touched.clear()
+        bench.touched.update(waiting)
         bench.renew_hunger()
         return released
 
 
 _NOTHING: frozenset[bytes] = frozenset()
+
+
+def _is_of_another_lease(settlement: Settlement, result: Result) -> bool:
+    return settlement.leases.get(result.request.host, result.token) != result.token
 
 
 def _says_something(settlement: Settlement) -> bool:

@@ -107,6 +107,10 @@ class SitemapDesk:
             visit.invited.extend(found)
             self._bench.touched.add(visit)
 
+    def forget(self) -> None:
+        """The frontier may have forgotten those that it was told of."""
+        self._asked.forget()
+
     async def read(self, request: Request, result: Result) -> None:
         """An answer has come: put what it lists into the frontier, slice by slice, and what it leads to into ``found``.
 

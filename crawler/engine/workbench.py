@@ -10,7 +10,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -61,6 +61,7 @@ class Visit:
         "last_answer",
         "last_start",
         "leaving",
+        "lost",
         "more",
         "next_at",
         "on_heap",
@@ -95,6 +96,8 @@ class Visit:
         self.hungry = False
         #: The settlement that ends its lease is on its way to the frontier: nothing may be sent under it any more.
         self.leaving = False
+        #: The frontier says that its lease is no longer ours: nothing of it counts any more.
+        self.lost = False
         self.origins: dict[str, OriginRobots] = {}
         #: robots.txt had since the last settlement.
         self.unsaved: list[RobotsEntry] = []
@@ -163,14 +166,22 @@ class Workbench:
     def __len__(self) -> int:
         return len(self.visits)
 
-    def admit(self, lease: Lease, now: float, not_before: float = 0.0) -> Visit:
+    def admit(self, lease: Lease, now: float, not_before: float = 0.0) -> Visit | None:
         """A lease has come: a new host in hand, or further URLs for one that is.
 
         A host that is closed, or may not be asked for longer than ``patience``, has its URLs ended at once. Any other
         is asked no earlier than ``not_before``: the moment that the frontier was told it is.
         """
         visit = self.visits.get(lease.host)
-        if visit is not None and lease.refill:
+        invited: list[Request] = []
+        if lease.refill and (visit is None or visit.token != lease.token):
+            # Its lease was lost while we asked for more.
+            return None
+        if visit is not None and not lease.refill:
+            # The frontier gave it to us a second time: the first lease had run out.
+            self.lose(visit)
+            invited = visit.invited
+        elif visit is not None:
             fresh = [request for request in lease.requests if request.key not in visit.keys]
             visit.queue.extend(fresh)
             visit.keys.update(request.key for request in fresh)
@@ -190,6 +201,7 @@ class Workbench:
                 visit.origins[origin] = OriginRobots(replace(entry, body=b""), rules)
         visit.forget_origins()
         visit.aux.extend(self.wanted.pop(lease.host, ()))
+        visit.invited = invited
         self.visits[lease.host] = visit
         self.touched.add(visit)
         verdict = closing(visit.state, now, self._settings)
@@ -202,7 +214,7 @@ class Workbench:
 
     def schedule(self, visit: Visit) -> None:
         """On to the heap, if it isn't there and has a request to give out."""
-        if visit.on_heap or visit.queued or visit.in_flight >= visit.per_host:
+        if visit.on_heap or visit.queued or visit.in_flight >= visit.per_host or visit.lost:
             return
         visit.on_heap = True
         heapq.heappush(self._heap, (visit.next_at, next(self._order), visit))
@@ -231,6 +243,8 @@ class Workbench:
 
     def starve(self, visit: Visit) -> None:
         """It has nothing to send, now or when it is due."""
+        if visit.lost:
+            return
         if visit.more:
             # URLs that a settlement brought while it was at work: no settlement need follow that would say so again.
             self.thirsty.add(visit)
@@ -258,6 +272,8 @@ class Workbench:
     def may_start(self, visit: Visit, now: float) -> bool:
         """Is what stood in the work queue still to be sent? Beside others in flight an answer may have come meanwhile
         that says not yet, or never."""
+        if visit.lost:
+            return False
         return visit.per_host == 1 or (visit.state.closed is None and visit.next_at <= now)
 
     def started(self, visit: Visit, now: float) -> bool:
@@ -279,6 +295,8 @@ class Workbench:
         """
         visit.in_flight -= 1
         self.in_flight -= 1
+        if visit.lost:
+            return
         visit.state = state
         visit.last_answer = now
         if visit.per_host == 1 or state.backoff:
@@ -301,7 +319,9 @@ class Workbench:
         visit.queued = False
         visit.in_flight -= 1
         self.in_flight -= 1
-        if job.aux is not None:
+        if visit.lost:
+            self._rehome(visit, [] if job.aux is None else [job.aux])
+        elif job.aux is not None:
             visit.aux.appendleft(job.aux)
         else:
             visit.queue.appendleft(job.request)
@@ -310,13 +330,22 @@ class Workbench:
     def cut_off(self, job: Job, now: float) -> None:
         """It was sent, and its answer isn't waited for: pending as before, but the host has been asked."""
         visit = job.visit
-        due = now + delay_of(visit.state, visit.delay, self._settings)
-        visit.state = replace(visit.state, due=max(visit.state.due, due))
-        self.touched.add(visit)
+        if not visit.lost:
+            visit.state = self.state_if_left(visit, now)
+            self.touched.add(visit)
         self.returned(job)
+
+    def state_if_left(self, visit: Visit, now: float) -> HostState:
+        """What its next holder has to know where answers of it are no longer waited for: the host has been asked."""
+        if not visit.in_flight:
+            return visit.state
+        due = now + delay_of(visit.state, visit.delay, self._settings)
+        return replace(visit.state, due=max(visit.state.due, due))
 
     def close_host(self, visit: Visit, reason: Reason, detail: str) -> None:
         """For the rest of this run its URLs end with ``reason``, at once."""
+        if visit.lost:
+            return
         visit.state = replace(visit.state, closed=reason, detail=detail)
         self.touched.add(visit)
         # Ending URLs asks the host nothing, so nothing need be waited for.
@@ -365,6 +394,21 @@ class Workbench:
         staying = [visit for visit in self.hungry if not visit.leaving]
         self.touched.update(staying)
         self.dry_from = min((visit.next_at for visit in staying), default=math.inf)
+
+    def lose(self, visit: Visit) -> None:
+        """Its lease is no longer ours. What of it is in flight comes home and counts for nothing; what other hosts wait
+        for here is asked under the next lease."""
+        visit.lost = True
+        self.release(visit)
+        visit.queue.clear()
+        waiting = list(visit.aux)
+        visit.aux.clear()
+        self._rehome(visit, waiting)
+
+    def _rehome(self, visit: Visit, waiting: Iterable[AuxRequest]) -> None:
+        for aux in waiting:
+            if aux.for_host != visit.host:
+                self.ask_aux(aux)
 
     def held(self) -> list[Held]:
         """The thirsty hosts, as the frontier wants them named."""

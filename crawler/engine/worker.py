@@ -83,6 +83,7 @@ class Worker:
             raise
         now = self._clock()
         result.wait = job.wait
+        result.token = job.visit.token
         if job.aux is not None:
             self._desk.learn(job.aux, result, now)
         self._tell_host(job, result, now)
@@ -141,6 +142,8 @@ class Worker:
                     settings=settings,
                 )
         self._bench.answered(visit, state, now)
+        if visit.lost:
+            return
         if state.closed is not None:
             self._bench.close_host(visit, state.closed, state.detail or "")
             return

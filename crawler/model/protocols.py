@@ -78,8 +78,13 @@ class Sink(Protocol):
         """The frontier has stored what the last :meth:`flush` said: parts it closed may get their final name."""
         ...
 
-    async def cut_back(self) -> None:
-        """The frontier refused: forget everything written since the last settled flush."""
+    async def cut_back(self, files: Sequence[FileMark], kept: Sequence[bool]) -> None:
+        """The frontier refused: it says how far the ``files`` are true, and which records are still to be written.
+
+        Everything behind the stored positions goes. ``kept`` has an entry for each record written since the last
+        settled flush, in their order: those that are true are written again, behind the stored position. Raises
+        :class:`~crawler.model.errors.StorageError` where a file is shorter than its stored position.
+        """
         ...
 
     async def close(self) -> None: ...

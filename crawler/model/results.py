@@ -1,4 +1,7 @@
-"""What became of a request: a closed union of values, taken apart with ``match``."""
+"""What became of a request: a closed union of values, taken apart with ``match``.
+
+Of each, ``wait`` is the seconds that politeness held it back, ``token`` the lease that it was asked under.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,7 @@ class Page:
     response: Response
     facts: Facts
     wait: float = 0.0
+    token: int = 0
     found: list[Request] = field(default_factory=list)
 
 
@@ -49,6 +53,7 @@ class NotModified:
     request: Request
     response: Response
     wait: float = 0.0
+    token: int = 0
 
 
 @dataclass(slots=True)
@@ -61,6 +66,7 @@ class Redirect:
     reason: Reason | None = None
     detail: str | None = None
     wait: float = 0.0
+    token: int = 0
     found: list[Request] = field(default_factory=list)
 
 
@@ -74,6 +80,7 @@ class Failure:
     detail: str | None
     attempted: Attempted
     wait: float = 0.0
+    token: int = 0
     asked: bool = True
 
 
@@ -87,6 +94,7 @@ class Skipped:
     decided_at: float
     attempted: Attempted | None = None
     wait: float = 0.0
+    token: int = 0
 
 
 Result = Page | NotModified | Redirect | Failure | Skipped

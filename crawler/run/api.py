@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import compress
 from pathlib import Path
 
 from crawler.engine.crawler import Ended
@@ -141,8 +142,8 @@ class _Handover:
             await self._room.acquire()
             self._queue.put_nowait(record)
 
-    async def cut_back(self) -> None:
-        self._unsettled.clear()
+    async def cut_back(self, files: Sequence[FileMark], kept: Sequence[bool]) -> None:
+        self._unsettled = list(compress(self._unsettled, kept))
 
     async def close(self) -> None:
         pass

@@ -11,10 +11,13 @@ import gzip
 import hashlib
 import os
 import re
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import aiofiles
 
@@ -39,6 +42,11 @@ _PACKERS: Final[dict[str, Callable[[bytes], bytes] | None]] = {
     "zstd": lambda data: bytes(zstd.compress(data, 3)),
     "gzip": lambda data: gzip.compress(data, 6, mtime=0),
 }
+_UNPACKERS: Final[dict[str, Callable[[IO[bytes]], AbstractContextManager[Iterable[bytes]]]]] = {
+    "none": nullcontext,
+    "zstd": zstd.ZstdFile,
+    "gzip": lambda file: gzip.GzipFile(fileobj=file),
+}
 _PART: Final = re.compile(r"pages-(\d+)-(\d{5,})\.ndjson")
 
 
@@ -60,6 +68,7 @@ class NdjsonSink:
         self._settings = settings
         self._worker = worker
         self._clock = clock
+        self._compress = settings.compress
         self._pack = _PACKERS[settings.compress]
         self._suffix = ".ndjson" + _SUFFIXES[settings.compress]
         self._file: Any = None
@@ -85,12 +94,14 @@ class NdjsonSink:
 
     async def write(self, records: Sequence[Record]) -> None:
         for record in records:
-            line = encode(record)
-            self._lines.append(line)
-            self._buffered += len(line)
-            # A part that is being closed takes nothing in any more.
-            if self._buffered >= PIECE and self._flushed is None:
-                await self._drain()
+            await self._put(encode(record))
+
+    async def _put(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._buffered += len(line)
+        # A part that is being closed takes nothing in any more.
+        if self._buffered >= PIECE and self._flushed is None:
+            await self._drain()
 
     async def flush(self, *, last: bool = False) -> Sequence[FileMark]:
         await self._drain()
@@ -119,19 +130,55 @@ class NdjsonSink:
             except OSError as error:
                 raise self._storage_error(error) from error
 
-    async def cut_back(self) -> None:
-        """Forget everything behind the last settled position."""
-        self._lines.clear()
-        self._buffered = 0
-        self._flushed = None
-        if self._file is None:
-            return
-        self._end, self._rows = self._settled.end, self._settled.rows
+    async def cut_back(self, files: Sequence[FileMark], kept: Sequence[bool]) -> None:
+        """Cut the open part back to its stored position, and write those lines again that are ``kept``.
+
+        They are read from the part itself, so that a batch under way need not be held in memory; O(bytes since the
+        last settled flush). Raises :class:`PartLost` where a part is shorter than its stored position, or was finished
+        and isn't any more.
+        """
+        stored = {mark.name: mark for mark in files}
+        for mark in files:
+            being_written = self._file is not None and mark.name == self._name
+            if not mark.closed and not being_written and (self._folder / mark.name).exists():
+                raise PartLost(
+                    f"{self._folder / mark.name}: it was finished, and the state has forgotten that;"
+                    " give up the run with --fresh"
+                )
         try:
-            await self._file.truncate(self._end)
-            await self._file.seek(self._end)
+            with tempfile.TemporaryFile(dir=self._folder) as spill:
+                await asyncio.to_thread(self._spill, spill, kept)
+                self._lines, self._buffered, self._flushed = [], 0, None
+                if self._file is not None:
+                    await self._go_back(stored.get(self._name, FileMark(self._name, 0, 0, 0)))
+                while lines := await asyncio.to_thread(spill.readlines, PIECE):
+                    for line in lines:
+                        await self._put(line)
         except OSError as error:
             raise self._storage_error(error) from error
+
+    async def _go_back(self, mark: FileMark) -> None:
+        await asyncio.to_thread(self._cut, self._path(OPEN), mark)
+        self._settled = mark
+        if mark.closed:
+            await self._close_file()
+            await asyncio.to_thread(self._finish, mark.name)
+            return
+        self._end, self._rows = mark.end, mark.rows
+        await self._file.seek(mark.end)
+
+    def _spill(self, spill: IO[bytes], kept: Sequence[bool]) -> None:
+        """Those lines written since the last settled flush that are ``kept``, unpacked, to be read from the start."""
+        with ExitStack() as stack:
+            written: Iterable[bytes] = ()
+            if self._end > self._settled.end:
+                part = stack.enter_context(open(self._path(OPEN), "rb"))
+                part.seek(self._settled.end)
+                written = stack.enter_context(_UNPACKERS[self._compress](part))
+            for line, keep in zip(chain(written, self._lines), kept, strict=True):
+                if keep:
+                    spill.write(line)
+        spill.seek(0)
 
     async def close(self) -> None:
         """Close the file as it stands; what was not settled is cut back at the next start."""
@@ -161,7 +208,8 @@ class NdjsonSink:
         self._next += 1
         self._settled = FileMark(self._name, 0, 0, 0)
         self._end = self._rows = 0
-        self._pack = _PACKERS[self._settings.compress]
+        self._compress = self._settings.compress
+        self._pack = _PACKERS[self._compress]
         self._file = await aiofiles.open(self._path(OPEN), "xb", buffering=0)
         self._opened_at = self._clock()
         await asyncio.to_thread(_sync_folder, self._folder)
@@ -171,9 +219,8 @@ class NdjsonSink:
         self._name = mark.name
         self._settled = mark
         self._end, self._rows = mark.end, mark.rows
-        self._pack = next(
-            _PACKERS[kind] for kind, end in reversed(_SUFFIXES.items()) if mark.name.endswith(end)
-        )
+        self._compress = next(kind for kind, end in reversed(_SUFFIXES.items()) if mark.name.endswith(end))
+        self._pack = _PACKERS[self._compress]
         self._file = await aiofiles.open(self._path(OPEN), "r+b", buffering=0)
         await self._file.seek(mark.end)
         self._opened_at = self._clock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Sequence
+from itertools import compress
 from typing import BinaryIO, Final
 
 from crawler.model.errors import StorageError
@@ -42,9 +43,10 @@ class StreamSink:
     async def settled(self) -> None:
         pass
 
-    async def cut_back(self) -> None:
-        self._lines.clear()
-        self._buffered = 0
+    async def cut_back(self, files: Sequence[FileMark], kept: Sequence[bool]) -> None:
+        """What has left stands: at least once. What still waits here goes but for the ``kept``."""
+        self._lines = list(compress(self._lines, kept[len(kept) - len(self._lines) :]))
+        self._buffered = sum(map(len, self._lines))
 
     async def close(self) -> None:
         self._lines.clear()

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import compress
 
 from crawler import Crawl, FileMark, Record, Request, Result, Settings, crawl
 
@@ -46,8 +47,8 @@ class StatusCounts:
         self.counts.update(record["status"] or record["reason"] for record in self._waiting)
         self._waiting.clear()
 
-    async def cut_back(self) -> None:
-        self._waiting.clear()
+    async def cut_back(self, files: Sequence[FileMark], kept: Sequence[bool]) -> None:
+        self._waiting = list(compress(self._waiting, kept))
 
     async def close(self) -> None:
         pass

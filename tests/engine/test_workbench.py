@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import settings as examples
@@ -171,3 +172,43 @@ def test_no_host_is_lost_and_none_is_asked_too_soon(per_host, seed, delay):
         before = answers[host] if one_by_one else times
         for earlier, later in zip(before, times[1:], strict=False):
             assert later - earlier >= delay - 1e-6
+
+
+def test_nothing_is_sent_under_a_lease_that_is_lost_and_who_waits_for_it_waits_on():
+    """Its queued request goes back unsent, its answers change nothing, and another host's robots.txt is wanted anew."""
+    hosts = bench(per_host=2)
+    visit = hosts.admit(lease("a", "1", "2"), NOW)
+    own, others, late = aux("a", "a"), aux("a", "b"), aux("a", "c")
+    visit.aux.extend([own, others])
+    assert hosts.pop_due(NOW) is visit
+    jobs = [Job(visit, visit.queue.popleft()), Job(visit, late.request, late)]
+    for job in jobs:
+        hosts.sent(job.visit)
+    hosts.started(visit, NOW)
+    hosts.lose(visit)
+    assert hosts.wanted == {"a": [others]}
+    assert not hosts.may_start(visit, NOW + 100)
+    hosts.returned(jobs[1])
+    assert hosts.wanted == {"a": [others, late]}
+    hosts.answered(visit, HostState(due=NOW + 1), NOW)
+    hosts.close_host(visit, Reason.HOST_GIVEN_UP, "x")
+    hosts.starve(visit)
+    hosts.feed_again(visit)
+    assert (hosts.in_flight, len(hosts)) == (0, 0)
+    assert not hosts.touched | hosts.hungry | hosts.thirsty
+    assert hosts.pop_due(NOW + 100) is None
+    assert hosts.admit(lease("a", "3", refill=True), NOW) is None
+    anew = hosts.admit(replace(lease("a", "1", "2"), token=2), NOW)
+    assert list(anew.aux) == [others, late]
+    assert hosts.admit(lease("a", "3", refill=True), NOW) is None, "a refill of the lease before"
+    assert hosts.pop_due(NOW) is anew
+
+
+def test_a_host_that_the_frontier_gives_twice_is_held_under_the_later_lease():
+    hosts = bench()
+    first = hosts.admit(lease("a", "1"), NOW)
+    second = hosts.admit(replace(lease("a", "1"), token=2), NOW)
+    assert first.lost
+    assert hosts.visits == {"a": second}
+    assert hosts.pop_due(NOW) is second
+    assert hosts.pop_due(NOW) is None

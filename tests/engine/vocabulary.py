@@ -189,8 +189,10 @@ class Lines:
     async def settled(self) -> None:
         self.rows = list(self.written)
 
-    async def cut_back(self) -> None:
-        self.written = list(self.rows)
+    async def cut_back(self, files: Sequence[FileMark], kept: Sequence[bool]) -> None:
+        waiting = self.written[len(self.rows) :]
+        assert len(kept) == len(waiting)
+        self.written = self.rows + list(itertools.compress(waiting, kept))
 
     async def close(self) -> None:
         pass

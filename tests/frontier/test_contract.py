@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from crawler.frontier import RunFrontier
-from crawler.model.frontier import Counts, FileMark, Held, HostState, Lease, RobotsEntry, Settlement
+from crawler.model.frontier import (
+    Counts,
+    FileMark,
+    Held,
+    HostReturn,
+    HostState,
+    Lease,
+    RobotsEntry,
+    Settlement,
+)
 from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Kind, Request
 from tests.frontier.vocabulary import (
@@ -385,6 +394,42 @@ async def test_files_move_only_from_where_they_are(frontier: RunFrontier) -> Non
     assert await frontier.files() == [replace(first, start=100)]
     assert (await frontier.settle(NOW, settlement(lease, files=[whole, other]))).written
     assert await frontier.files() == [replace(whole, start=150), replace(other, start=10)]
+
+
+async def test_a_refusal_names_all_that_differs_and_the_rest_then_settles(frontier: RunFrontier) -> None:
+    """Rule 10: what is left when the lost hosts' results are taken out, from the stored positions on."""
+    await frontier.add([seed("a/1"), seed("b/1"), seed("c/1")])
+    kept, lost, other = (await frontier.take(NOW, 3, 10)).leases
+    whole = settlement(
+        kept,
+        lost,
+        done=[done(lease.requests[0]) for lease in (kept, lost)],
+        found=[page("a/2", depth=1)],
+        hosts=[give_back(kept), HostReturn(other.host, other.token + 7, IDLE, True)],
+        tally={"records": 2},
+        files=[FileMark("p", 0, 10, 2), FileMark("q", 5, 6, 1)],
+    )
+    whole.leases[lost.host] += 1_000
+    before = await frontier.counts()
+    for _ in range(2):
+        refused = await frontier.settle(NOW, whole)
+        assert (set(refused.lost), refused.moved) == ({lost.host, other.host}, ["q"])
+        assert not refused.written
+        assert (await frontier.counts(), await frontier.files()) == (before, [])
+    rest = settlement(
+        kept, done=[done(kept.requests[0])], found=whole.found, hosts=[give_back(kept)], tally={"records": 1},
+        files=[FileMark("p", 0, 5, 1)],
+    )  # fmt: skip
+    settled = await frontier.settle(NOW, rest)
+    assert (settled.written, settled.new) == (True, 1)
+    counts = await frontier.counts()
+    assert (counts.final, counts.pending, counts.tally["records"]) == (1, 3, 1)
+    assert await frontier.recount() == counts
+    assert [(mark.name, mark.start, mark.end) for mark in await frontier.files()] == [("p", 5, 5)]
+    again = await frontier.settle(NOW, rest)
+    assert (set(again.lost), again.moved) == ({kept.host}, ["p"]), (
+        "the answer that never came: it differs now"
+    )
 
 
 async def test_the_tally_adds_up(frontier: RunFrontier) -> None:

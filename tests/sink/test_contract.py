@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class ListSink:
         self.settled_records += self._waiting
         self._waiting = []
 
-    async def cut_back(self) -> None:
-        self._waiting = []
+    async def cut_back(self, files: Sequence[FileMark], kept: Sequence[bool]) -> None:
+        self._waiting = list(compress(self._waiting, kept))
 
     async def close(self) -> None:
         pass
@@ -93,18 +94,30 @@ async def test_a_refused_batch_is_forgotten(case: Case) -> None:
     await case.sink.write([{"n": 1}])
     await case.commit()
     await case.sink.write([{"n": 2}])
-    await case.sink.cut_back()
+    await case.sink.cut_back(case.marks.all, [False])
     await case.sink.write([{"n": 3}])
     await case.commit(last=True)
     await case.sink.close()
     assert case.read() == [{"n": 1}, {"n": 3}]
 
 
+async def test_of_a_refused_batch_what_is_kept_is_written_again(case: Case) -> None:
+    await case.sink.write([{"n": 1}])
+    await case.commit()
+    sent = [{"n": number, "body": "x" * 90} for number in range(2, 40)]
+    await case.sink.write(sent)
+    await case.sink.cut_back(case.marks.all, [record["n"] % 3 == 0 for record in sent])
+    await case.sink.write([{"n": 100}])
+    await case.commit(last=True)
+    await case.sink.close()
+    assert case.read() == [{"n": 1}, *(record for record in sent if record["n"] % 3 == 0), {"n": 100}]
+
+
 async def test_nothing_and_nothing_again(case: Case) -> None:
     await case.sink.write([])
     await case.commit()
     await case.commit(last=True)
-    await case.sink.cut_back()
+    await case.sink.cut_back(case.marks.all, [])
     await case.sink.close()
     await case.sink.close()
     assert case.read() == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import resource
 import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +133,9 @@ async def _live(folder: Path, steps: list[tuple[str, Any]], starts: list[tuple[s
                 sink = await die(sink, value)
             case "refused":
                 await sink.flush(last=value)
-                await sink.cut_back()
-                written.clear()
+                kept = [number % 3 == 0 for number, _ in enumerate(written)]
+                await sink.cut_back(marks.all, kept)
+                written[:] = itertools.compress(written, kept)
             case "wait":
                 now += value
         look()
@@ -152,9 +155,72 @@ async def test_a_refused_batch_leaves_no_bytes_behind_a_shorter_one(tmp_path: Pa
     await commit(sink, marks)
     await sink.write(numbered(*range(100, 200)))
     await sink.flush()
-    await sink.cut_back()
+    await sink.cut_back(marks.all, [False] * 100)
     await sink.write(numbered(2))
     await commit(sink, marks, last=True)
+    await sink.close()
+    assert marks.read(tmp_path) == numbered(1, 2)
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS)
+async def test_a_part_goes_back_to_wherever_the_state_says_it_is_true(tmp_path: Path, compress: str) -> None:
+    """Not only to where this process last settled: a store may have forgotten what it acknowledged, or have taken what
+    it never acknowledged. The lines in between are the state's to judge."""
+    marks = Marks()
+    sink = NdjsonSink(tmp_path, Output(compress=compress))
+    await sink.open(())
+    positions = [FileMark("pages-0-00000.ndjson" + sink._suffix.removeprefix(".ndjson"), 0, 0, 0)]
+    for number in range(4):
+        await sink.write(numbered(number))
+        (mark,) = await sink.flush()
+        positions.append(mark)
+        if number < 3:
+            marks.settle([mark])
+            await sink.settled()
+    # It has forgotten two settlements.
+    marks.stored[positions[1].name] = positions[1]
+    await sink.cut_back(marks.all, [True])
+    assert (tmp_path / (positions[1].name + ".open")).stat().st_size >= positions[1].end
+    await commit(sink, marks)
+    assert marks.read(tmp_path) == numbered(0, 3)
+    # It has taken one whose answer never came.
+    await sink.write(numbered(7))
+    (taken,) = await sink.flush()
+    marks.settle([taken])
+    await sink.cut_back(marks.all, [False])
+    await sink.write(numbered(8))
+    await commit(sink, marks, last=True)
+    await sink.close()
+    assert marks.read(tmp_path) == numbered(0, 3, 7, 8)
+
+
+async def test_a_closing_settlement_whose_answer_never_came(tmp_path: Path) -> None:
+    marks = Marks()
+    sink = NdjsonSink(tmp_path, Output())
+    await sink.open(())
+    await sink.write(numbered(1))
+    marks.settle(await sink.flush(last=True))
+    await sink.write(numbered(2))
+    await sink.cut_back(marks.all, [False, True])
+    assert [path.name for path in finished(tmp_path)] == ["pages-0-00000.ndjson"]
+    await commit(sink, marks, last=True)
+    await sink.close()
+    assert marks.read(tmp_path) == numbered(1, 2)
+
+
+async def test_going_back_is_an_error_where_the_bytes_are_not_there(tmp_path: Path) -> None:
+    marks = Marks()
+    sink = NdjsonSink(tmp_path, Output())
+    await sink.open(())
+    await sink.write(numbered(1))
+    await commit(sink, marks)
+    (mark,) = marks.all
+    with pytest.raises(StorageError, match="bytes long, but 99999 bytes"):
+        await sink.cut_back([replace(mark, end=99_999)], [])
+    await sink.write(numbered(2))
+    await commit(sink, marks, last=True)
+    with pytest.raises(StorageError, match="it was finished, and the state has forgotten that"):
+        await sink.cut_back([FileMark(mark.name, 0, 0, 0), FileMark("pages-0-00007.ndjson", 0, 0, 0)], [])
     await sink.close()
     assert marks.read(tmp_path) == numbered(1, 2)
 
