@@ -29,7 +29,7 @@ WINDOW: Final = 5.0
 #: What holds the crawl, in words.
 LIMITS: Final = {
     "network": "network: every worker is waiting for an answer",
-    "politeness": "politeness: hosts are not due yet",
+    "politeness": "politeness: hosts and retries are not due yet",
     "cpu": "CPU: this process has no time left",
     "disk": "disk: records wait to be written",
     "seeds": "seeds: they are still being read",

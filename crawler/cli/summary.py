@@ -17,6 +17,10 @@ _LABEL: Final = 13
 #: Reasons named one by one; the rest is a number.
 _REASONS: Final = 8
 
+#: Hosts or seeds named in one entry, and the width of each name.
+_NAMED: Final = 5
+_WIDEST: Final = 60
+
 _CUTS: Final = {
     "out_of_scope": "out of scope",
     "depth": "beyond the depth",
@@ -51,6 +55,8 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
     lines += _entry("robots.txt", _asked(manifest.get("aux", {}).get("robots", {})))
     lines += _entry("sitemaps", _asked(manifest.get("aux", {}).get("sitemap", {})))
     lines += _entry("seeds", _seeds(manifest))
+    lines += _entry("slow hosts", _slow_hosts(manifest))
+    lines += _entry("seeds away", _seeds_away(manifest))
     for warning in manifest.get("warnings", ()):
         lines += _entry("warning", escape(str(warning)))
     for place in places:
@@ -192,6 +198,39 @@ def _seeds(manifest: Mapping[str, Any]) -> str:
     if bare := manifest.get("seeds_without_scheme", 0):
         text += f"; {many(bare, 'seed')} without a scheme, read as https://"
     return text
+
+
+def _slow_hosts(manifest: Mapping[str, Any]) -> str:
+    number, named = _noted(manifest, "long_crawl_delay")
+    if not number:
+        return ""
+    most = manifest.get("settings", {}).get("politeness", {}).get("max_crawl_delay", 0)
+    return (
+        f"{many(number, 'host asks', 'hosts ask')} for a longer Crawl-delay than {most:g} s and"
+        f" {'gets' if number == 1 else 'get'} {most:g} s ([politeness] max_crawl_delay): {named}"
+    )
+
+
+def _seeds_away(manifest: Mapping[str, Any]) -> str:
+    number, named = _noted(manifest, "seed_elsewhere")
+    if not number:
+        return ""
+    return (
+        f"{many(number, 'seed redirects', 'seeds redirect')} out of scope, not followed"
+        f' ([scope] seed_redirects = "any" would): {named}'
+    )
+
+
+def _noted(manifest: Mapping[str, Any], kind: str) -> tuple[int, str]:
+    """How many, and the first of them by name."""
+    noted = manifest.get("noted", {}).get(kind, {})
+    number, examples = noted.get("count", 0), noted.get("examples", {})
+    shown = [
+        f"{escape(str(subject), _WIDEST)} ({escape(str(what), _WIDEST)})"
+        for subject, what in list(examples.items())[:_NAMED]
+    ]
+    rest = number - len(shown)
+    return number, ", ".join(shown) + (f" and {count_text(rest)} more: see run.json" if rest > 0 else "")
 
 
 def _entry(label: str, text: str) -> list[str]:

@@ -276,6 +276,7 @@ class Crawler:
                 now=self._clock(),
                 disk=self._results.full or (self._settler.busy and self._idle_but_unsettled()),
                 seeded=self._seeded,
+                pending=self._counts.pending,
             )
             self._count_wire()
             ticks += 1

@@ -196,6 +196,8 @@ class Discovery:
         scope, refusal = self._scope.redirect_scope(request, url.href, url.host)
         if refusal is not None:
             self._meter.count("cut.redirect_out_of_scope")
+            if request.depth == 0:
+                self._meter.note("seed_elsewhere", request.seed or request.url, url.href)
             return url.href, None, Reason.REDIRECT_OUT_OF_SCOPE, refusal
         following = Request(
             url.href,

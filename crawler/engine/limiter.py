@@ -21,9 +21,18 @@ class Limiter:
         self.now = "seeds"
 
     def look(
-        self, *, busy: int, workers: int, next_at: float | None, now: float, disk: bool, seeded: bool
+        self,
+        *,
+        busy: int,
+        workers: int,
+        next_at: float | None,
+        now: float,
+        disk: bool,
+        seeded: bool,
+        pending: int,
     ) -> None:
-        """``busy``: requests in flight; ``next_at``: when the first host on the heap is due."""
+        """``busy``: requests in flight; ``next_at``: when the first host on the heap is due; ``pending``:
+        URLs that are not done."""
         cpu, wall = time.process_time(), time.monotonic()
         share = (cpu - self._cpu) / max(wall - self._wall, 1e-6)
         self._cpu, self._wall = cpu, wall
@@ -41,6 +50,9 @@ class Limiter:
             self.now = "network"
         elif not seeded:
             self.now = "seeds"
+        elif pending:
+            # What is left waits in the frontier: for its retry, or for its host.
+            self.now = "politeness"
         else:
             self.now = "idle"
         self._meter.limited_by[self.now] += 1

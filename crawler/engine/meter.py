@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 from crawler.model.reasons import Outcome, Reason
+
+#: Hosts and seeds named of each kind of note.
+_MOST_NOTED: Final = 10
 
 
 @dataclass(slots=True)
@@ -13,7 +17,7 @@ class Meter:
     """Counters of this start. ``tally`` holds what has not been settled yet: it goes out with the next settlement.
 
     Names: ``outcome.<outcome>``, ``reason.<reason>``, ``status.<n>xx``, ``aux.<kind>.<what>``, ``cut.<rule>``,
-    ``wire_bytes``, ``records``.
+    ``noted.<kind>``, ``wire_bytes``, ``records``.
     """
 
     tally: Counter[str] = field(default_factory=Counter)
@@ -23,10 +27,19 @@ class Meter:
     failed: int = 0
     #: The first URL of each reason, for the summary.
     examples: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    #: What the summary names beside the reasons, by kind: hosts or seeds, and what is to be said of each.
+    noted: dict[str, dict[str, str]] = field(default_factory=dict)
     limited_by: Counter[str] = field(default_factory=Counter)
 
     def count(self, name: str, by: int = 1) -> None:
         self.tally[name] += by
+
+    def note(self, kind: str, subject: str, what: str) -> None:
+        """Count it, and remember the first ten."""
+        self.count(f"noted.{kind}")
+        known = self.noted.setdefault(kind, {})
+        if len(known) < _MOST_NOTED:
+            known[subject] = what
 
     def ended(
         self, url: str, outcome: Outcome, reason: Reason | None, status: int | None, detail: str | None

@@ -136,6 +136,9 @@ class RobotsDesk:
             for origin in visit.origins.values()
             if origin.rules is not None
         ]
+        most, before = self._politeness.max_crawl_delay, visit.state.crawl_delay
         visit.state = with_crawl_delay(visit.state, max(delays, default=0.0))
+        if before <= most < visit.state.crawl_delay:
+            self._meter.note("long_crawl_delay", visit.host, f"{visit.state.crawl_delay:g} s")
         self._bench.touched.add(visit)
         self._bench.feed_again(visit)

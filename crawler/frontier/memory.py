@@ -451,7 +451,10 @@ class MemoryFrontier:
         for host in self._hosts.values():
             if host.lease is not None:
                 host.lease = None
-                host.state = replace(host.state, due=max(host.state.due, due))
+                state = host.state
+                # As FREE_HOSTS of the statements.
+                later = due + min(max(state.crawl_delay, 2 * state.mean), 30.0)
+                host.state = replace(state, due=max(state.due, later))
                 host.put_back()
                 self._offer(host)
 

@@ -102,7 +102,12 @@ RETURN_HOSTS: Final = (
     + f" FROM {_columns('id', 'waiting', 'seen', 'lease', *_STATE)} WHERE hosts.id = new.id"
 )
 LEASE_HOSTS: Final = "UPDATE hosts SET lease = ? WHERE id IN (SELECT value FROM json_each(?))"
-FREE_HOSTS: Final = "UPDATE hosts SET lease = NULL, due = max(due, ?) WHERE lease IS NOT NULL RETURNING id"
+#: What its last answer asked for may be uncommitted, so a host that wants more than the usual delay (a Crawl-delay,
+#: slow answers: rules/politeness.py, 30 s at most) is given that as well.
+FREE_HOSTS: Final = (
+    "UPDATE hosts SET lease = NULL, due = max(due, ? + min(max(crawl_delay, 2 * mean), 30.0))"
+    " WHERE lease IS NOT NULL RETURNING id"
+)
 OFFER_HOSTS: Final = (
     f"UPDATE hosts SET ready = iif(closed IS NULL, max(due, {_FIRST}), 0)"
     " WHERE id IN (SELECT value FROM json_each(?))"

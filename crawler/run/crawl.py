@@ -94,7 +94,7 @@ async def _to_files(start: Start) -> Ending:
             sink,
             run.run_id,
             resumed=run.resumed,
-            examples=run.extra.get("examples", {}),
+            before=run.extra,
             folders=[folder.path, *([] if state is None else [state.parent])],
         )
         return await end(start, frontier, folder, run.run_id, run.extra, crawled)
@@ -144,13 +144,17 @@ async def _crawl(
     run_id: str,
     *,
     resumed: bool,
-    examples: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    before: Mapping[str, Any] = MappingProxyType({}),
     folders: Sequence[Path] = (),
 ) -> Crawled:
     seeder = start.plan.seeder(frontier)
     batches = seeder.batches(start.lines)
     async with start.plan.crawler(frontier, sink, batches, run_id=run_id) as (crawler, session):
-        crawler.meter.examples.update({reason: (url, detail) for reason, (url, detail) in examples.items()})
+        meter = crawler.meter
+        meter.examples.update(
+            {reason: (url, detail) for reason, (url, detail) in before.get("examples", {}).items()}
+        )
+        meter.noted.update({kind: dict(some) for kind, some in before.get("noted", {}).items()})
 
         def stop(text: str) -> None:
             log.error(text)

@@ -72,7 +72,7 @@ async def end(
     if code in (FINISHED, GATED):
         await publish(frontier, folder, run_id, extra, content, code)
     else:
-        await frontier.note_run({**extra, "examples": crawled.meter.examples})
+        await frontier.note_run({**extra, "examples": crawled.meter.examples, "noted": crawled.meter.noted})
     return Ending(code, outcome, content, places(folder, run_id, code))
 
 

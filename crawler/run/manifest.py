@@ -74,6 +74,10 @@ def manifest(
         "aux": {"robots": _below("aux.robots.", tally), "sitemap": _below("aux.sitemap.", tally)},
         "cut": {**_below("cut.", tally), "depth_late": tally.get("depth_late", 0)},
         "seeds_without_scheme": seeds_without_scheme,
+        "noted": {
+            kind: {"count": number, "examples": meter.noted.get(kind, {})}
+            for kind, number in _below("noted.", tally).items()
+        },
         "limited_by": _shares(meter),
         "parts": [
             {"name": mark.name, "rows": mark.rows, "bytes": mark.end, "sha256": mark.sha256}

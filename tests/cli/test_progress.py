@@ -43,7 +43,8 @@ def test_it_says_everything_at_80_and_200_columns(width):
     for words in (
         "crawling demo 1 h 02 min", "pages/s 1,234", "bytes/s 94.4 MiB", "in flight 256/256", "done 1,234,567",
         "pending 98,765,432", "failed 12,345", "skipped 22,222", "hosts asked 9,876", "waiting 10,000",
-        "opened 4,321", "reused 100 %", "politeness: hosts are not due yet", "1 % of what is known",
+        "opened 4,321", "reused 100 %", "politeness: hosts and retries are not due yet",
+            "1 % of what is known",
     ):  # fmt: skip
         assert words in flat, words
     assert max(map(len, lines)) <= width

@@ -151,3 +151,21 @@ def test_amounts():
         "2 hosts",
         "2 entries",
     )
+
+
+def test_hosts_that_ask_for_a_long_crawl_delay_are_named():
+    noted = {"long_crawl_delay": {"count": 7, "examples": {f"{n}.test": "100 s" for n in range(6)}}}
+    said = flat(made(noted=noted, settings={"politeness": {"max_crawl_delay": 30.0}}))
+    assert (
+        "7 hosts ask for a longer Crawl-delay than 30 s and get 30 s ([politeness] max_crawl_delay)" in said
+    )
+    assert "0.test (100 s), " in said
+    assert "4.test (100 s) and 2 more: see run.json" in said
+
+
+def test_seeds_that_redirect_out_of_scope_are_listed():
+    examples = {"http://a.test/": "http://b.test/\x1b[2J"}
+    said = made(noted={"seed_elsewhere": {"count": 1, "examples": examples}})
+    assert "1 seed redirects out of scope, not followed" in flat(said)
+    assert r"http://a.test/ (http://b.test/\x1b[2J)" in flat(said)
+    assert all(len(line) <= 80 for line in said.splitlines())

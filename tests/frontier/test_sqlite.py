@@ -85,6 +85,20 @@ async def test_leases_found_at_start_belong_to_the_dead(sqlite: SqliteMaker, clo
     assert (await again.settle(NOW, finish(leases[0]))).lost == ["a"]
 
 
+async def test_a_dead_lease_of_a_slow_host_leaves_it_its_own_delay(sqlite: SqliteMaker, clock: Clock) -> None:
+    """The last answer may be uncommitted: a host with a Crawl-delay of 20 s was perhaps asked a moment ago."""
+    frontier = await sqlite.open()
+    await frontier.add([seed("a/1"), seed("b/1"), seed("c/1")])
+    for lease in (await frontier.take(NOW, 3, 1)).leases:
+        state = {"a": {"crawl_delay": 20.0}, "b": {"mean": 4.0}, "c": {"crawl_delay": 86_400.0}}[lease.host]
+        await frontier.settle(NOW, settlement(lease, hosts=[give_back(lease, release=False, **state)]))
+    again = await sqlite.crash()
+    for host, later in (("b", 8.0), ("a", 20.0), ("c", 30.0)):
+        assert (await again.take(clock.now, 9, 9)).next_due == NOW + DELAY + later
+        clock.now = NOW + DELAY + later
+        assert hosts((await again.take(clock.now, 9, 9)).leases) == [host]
+
+
 async def test_a_dead_lease_leaves_a_retry_its_time(sqlite: SqliteMaker, clock: Clock) -> None:
     frontier = await sqlite.open()
     await frontier.add([seed("a/1")])
