@@ -230,14 +230,8 @@ class Crawler:
         return left is not None and left <= 0 and self._circuit.idle and self._settler.unsettled == 0
 
     async def _nothing_left(self) -> bool:
-        """Nothing to ask, nothing on its way, nothing pending in the frontier. A host may still be waiting out its
-        delay, or ten minutes of Retry-After: with nothing left to ask it, nobody waits with it."""
-        if (
-            self._bench.has_work
-            or not self._circuit.idle
-            or self._settler.unsettled
-            or self._replenisher.looking
-        ):
+        """Nothing in hand, nothing on its way, nothing pending in the frontier."""
+        if len(self._bench) or not self._circuit.idle or self._settler.unsettled or self._replenisher.looking:
             return False
         self._counts = await self._frontier.counts()
         return self._counts.left == 0

@@ -189,7 +189,8 @@ class Settler:
         """Flush and settle; where the frontier refuses, give way and do both again. None: nothing to say."""
         while True:
             settlement.files = await self._sink.flush(last=last)
-            if not _says_something(settlement):
+            # What was counted may wait for the next settlement, but not after the last.
+            if not (_says_something(settlement) or (last and settlement.tally)):
                 self._meter.give_back(settlement.tally)
                 return None
             settled = await self._frontier.settle(self._clock(), settlement)

@@ -382,13 +382,6 @@ class Workbench:
         if self.visits.get(visit.host) is visit:
             del self.visits[visit.host]
 
-    @property
-    def has_work(self) -> bool:
-        """Is there a request in hand, or a sitemap that the frontier is yet to be told of? O(hosts) where not."""
-        return bool(self.wanted) or any(
-            visit.queue or visit.aux or visit.invited for visit in self.visits.values()
-        )
-
     def renew_hunger(self) -> None:
         """A settlement has spoken for the hungry: those that stay so want the next. O(hungry)."""
         staying = [visit for visit in self.hungry if not visit.leaving]

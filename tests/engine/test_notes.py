@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crawler.engine.limiter import Limiter
 from crawler.engine.meter import Meter
+from crawler.fetch.session import Wire
 from tests.engine.vocabulary import crawl, moved, page, settings, text, virtually
 
 A = "http://a.test"
@@ -62,3 +63,10 @@ def test_what_holds_the_crawl():
     assert held_by(busy=4, next_at=5.0) == "network"
     assert held_by(next_at=-5.0) == "cpu"
     assert held_by(disk=True) == "disk"
+
+
+def test_what_is_counted_after_the_last_record_is_settled_too():
+    """The last look at the wire comes when every host has gone back: its bytes were lost to run.json."""
+    requests = iter(range(1, 1000))
+    done = virtually(crawl({f"{A}/": page()}, [f"{A}/"], wire=lambda: Wire(requests=next(requests))))
+    assert done.ended.counts.tally["requests"] == next(requests) - 1
