@@ -159,7 +159,7 @@ def _shown(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: MASK if _SECRET.search(name) else text for name, text in value.items()}
     if isinstance(value, tuple):
-        return list(value)
+        return [_shown(one) for one in value]
     if isinstance(value, str):
         return without_credentials(value)
     return value
