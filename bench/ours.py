@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ LOOPBACK = ("--allow-network", "127.0.0.0/8")
 NO_DELAY = ("--delay", "0")
 EVERYTHING = ("--depth", "none", "--pages-per-host", "none")
 JOB = "bench"
+#: What python is given to run it.
+PROGRAM = ("-m", "crawler")
 #: The checkout that this file is in, whatever is installed; its byte-code is written once, as that of an installed
 #: program is: compiling takes 0.2 s of a start where ``PYTHONDONTWRITEBYTECODE`` is set.
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
 
 
-def command(folder: Path, seeds: Path, *words: str) -> list[str]:
+def command(folder: Path, seeds: Path, *words: str, program: Sequence[str] = PROGRAM) -> list[str]:
     """``crawler run`` with its output in ``folder``; a config.toml of the user's plays no part."""
     config = folder / "config.toml"
     config.touch()
-    run = [sys.executable, "-m", "crawler", "run", str(seeds), "--job", JOB, "--config", str(config), "-q"]
+    run = [sys.executable, *program, "run", str(seeds), "--job", JOB, "--config", str(config), "-q"]
     output = [] if "--output" in words else ["--output", str(folder / "output")]
     return [*run, *output, *LOOPBACK, *(() if "--delay" in words else NO_DELAY), *words]
 

@@ -50,12 +50,17 @@ class Plan:
         )
 
     def measure_ours(
-        self, folder: Path, seeds: Path, *words: str, expect: Sequence[int] = (0,)
+        self,
+        folder: Path,
+        seeds: Path,
+        *words: str,
+        expect: Sequence[int] = (0,),
+        program: Sequence[str] = ours.PROGRAM,
     ) -> Measurement:
         """Ours. Standard output goes to /dev/null."""
         return self._between_yards(
             lambda: measure(
-                ours.command(folder, seeds, *words),
+                ours.command(folder, seeds, *words, program=program),
                 core=self.cores.crawler,
                 folder=folder,
                 limit=self.limit,

@@ -13,7 +13,6 @@ import socket
 import time
 from functools import partial
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -62,6 +61,8 @@ class _Peer(ResponseHandler):
         self._most_head = most_head
         self._head = 0
         self._headed = False
+        #: Its address, once it is connected.
+        self.ip: str | None = None
 
     def close(self) -> None:
         self.abort()
@@ -107,7 +108,6 @@ class Pool(aiohttp.TCPConnector):
         self._guard = guard
         self._proxied = proxied
         self._reserved = 0
-        self._addresses: WeakKeyDictionary[ResponseHandler, str] = WeakKeyDictionary()
         self.requests = 0
         self.opened = 0
         self.open_sockets = 0
@@ -121,8 +121,9 @@ class Pool(aiohttp.TCPConnector):
         self.requests += 1
         protocol = connection.protocol
         if protocol is not None:
-            cast(_Peer, protocol).expect()
-            attempt.ip = self._addresses.get(protocol)
+            peer = cast(_Peer, protocol)
+            peer.expect()
+            attempt.ip = peer.ip
         attempt.enter(Reason.TIMEOUT_HEADERS, time.monotonic() + attempt.silence)
         return connection
 
@@ -139,7 +140,7 @@ class Pool(aiohttp.TCPConnector):
         self.opened += 1
         peer = protocol.transport.get_extra_info("peername") if protocol.transport else None
         if peer:
-            self._addresses[protocol] = peer[0]
+            cast(_Peer, protocol).ip = peer[0]
         return protocol
 
     async def _make_room(self) -> None:

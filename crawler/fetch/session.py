@@ -207,7 +207,8 @@ class Session:
             return await self._read(request, answer, attempt)
         finally:
             # A body read to its end has given its connection back to the pool already; any other is closed here.
-            answer.close()
+            if not answer.closed:
+                answer.close()
 
     def _check_address(self, request: Request, attempt: Attempt) -> None:
         """Behind a proxy only an address that stands in the URL can be judged: a name is looked up by the proxy."""
@@ -239,7 +240,7 @@ class Session:
             content = answer.content
             while chunk := await content.readany():
                 attempt.received += len(chunk)
-                if not decoder.feed(chunk):
+                if not decoder.feed(chunk) or content.at_eof():
                     break
             body = decoder.finish()
         except DecodeError as error:

@@ -1,0 +1,57 @@
+"""The crawler itself with a session for each request: what one shared session is worth to the same crawl.
+
+``session_each.py run SEEDS ...`` takes the words of ``crawler``. The TLS context is shared, since reading certificates
+is no part of a request; connector, connection and handshake are new each time.
+"""
+
+from __future__ import annotations
+
+import operator
+import ssl
+from dataclasses import astuple
+from typing import Any
+
+import crawler.fetch.session
+import crawler.run.assembly
+from crawler.cli import main
+from crawler.fetch.session import Session, Wire
+from crawler.model.request import Request
+from crawler.model.response import Response
+from crawler.model.settings import Http
+
+_new_context = crawler.fetch.session._ssl_context
+_contexts: list[ssl.SSLContext | bool] = []
+
+
+def _one_context(settings: Http) -> ssl.SSLContext | bool:
+    if not _contexts:
+        _contexts.append(_new_context(settings))
+    return _contexts[0]
+
+
+class SessionEach:
+    """A fetcher that makes a :class:`Session` for each request and closes it."""
+
+    def __init__(self, *words: Any, **settings: Any) -> None:
+        self._words, self._settings = words, settings
+        self._wire = Wire()
+
+    async def fetch(self, request: Request) -> Response:
+        session = Session(*self._words, **self._settings)
+        try:
+            return await session.fetch(request)
+        finally:
+            self._wire = Wire(*map(operator.add, astuple(self._wire), astuple(session.wire())))
+            await session.close()
+
+    async def close(self) -> None:
+        pass
+
+    def wire(self) -> Wire:
+        return self._wire
+
+
+if __name__ == "__main__":
+    crawler.fetch.session._ssl_context = _one_context
+    crawler.run.assembly.Session = SessionEach  # type: ignore[assignment,misc]
+    main()
