@@ -146,7 +146,9 @@ def _parameters() -> list[inspect.Parameter]:
             count=True,
         )
     )
-    made.append(option("--verbose", int, 0, "Display", "say more", alias="-v", count=True))
+    made.append(
+        option("--verbose", int, 0, "Display", "a line for each URL and each retry", alias="-v", count=True)
+    )
     return made
 
 

@@ -290,6 +290,10 @@ class Settler:
                 self._meter.count("aux.sitemap.retried")
                 return None
             self._meter.count("retries")
+            if log.isEnabledFor(logging.DEBUG):
+                why = result.reason.value if isinstance(result, Failure) else _status(result)
+                wait = round(again - self._clock(), 3)
+                log.debug("again", extra={"url": request.url, "why": why, "in_s": wait})
             self._on_unanswered()
             return None
         outcome, reason = outcome_and_reason(result)
@@ -309,6 +313,10 @@ class Settler:
         if status is None and _was_asked(result):
             self._on_unanswered()
         self._meter.ended(request.url, outcome, reason, status, record["detail"])
+        if log.isEnabledFor(logging.DEBUG):
+            # What -v shows: a line for each URL. Not asked for, this costs 0.1 microseconds.
+            told = {name: record[name] for name in ("url", "outcome", "reason", "status", "duration_ms")}
+            log.debug("url", extra={name: value for name, value in told.items() if value is not None})
         return record
 
     def _drop(self, result: Result) -> None:

@@ -320,3 +320,18 @@ def test_only_closed_parts_stand_in_the_manifest() -> None:
     assert content["connections"]["reuse_ratio"] == 0.9
     assert content["reasons"] == {"internal": {"count": 1, "example": None, "detail": None}}
     assert content["aux"] == {"robots": {"2xx": 1}, "sitemap": {}}
+
+
+def test_verbose_has_a_line_for_each_url_and_each_retry(crawl: Program, site: Site) -> None:
+    site.robots(status=404)
+    site.flaky("/", fail=1, links=["/missing"])
+    quiet = crawl([site.url("/")], "--job", "quiet", politeness_retry_base=0.01)
+    assert '"level": "debug"' not in quiet.stderr
+    site.flaky("/", fail=1, links=["/missing"])
+    said = crawl([site.url("/"), "ftp://x"], "--fresh", "-v", politeness_retry_base=0.01)
+    lines = [json.loads(line) for line in said.stderr.splitlines() if line.startswith("{")]
+    debug = [line for line in lines if line["level"] == "debug"]
+    again = [(line["url"], line["why"]) for line in debug if line["message"] == "again"]
+    assert again == [(site.url("/"), 500)]
+    told = {line["url"]: line.get("status", line.get("reason")) for line in debug if line["message"] == "url"}
+    assert told == {site.url("/"): 200, site.url("/missing"): 404, "ftp://x": "url_scheme"}
