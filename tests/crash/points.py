@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.crash.world import World
+
 CALLS = (
     *("write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "ftruncate", "truncate"),
     *("unlink", "unlinkat", "symlink", "symlinkat"),
@@ -85,6 +87,29 @@ def points(group: str, log: Path) -> list[Point]:
     for (_, call), number in calls.items():
         most[call] = max(most.get(call, 0), number)
     return [Point(group, call, number) for call in sorted(most) for number in range(1, most[call] + 1)]
+
+
+def record(world: World) -> list[Point]:
+    """Every point of an undisturbed start."""
+    found: list[Point] = []
+    for group in ("state", "parts", "end"):
+        output = world.copy(world.base(), "recorded")
+        log = world.folder / f"{group}.log"
+        ended = world.start(output, prefix=traced(groups(output)[group], log))
+        assert ended.code == 0, ended
+        found += points(group, log)
+    return found
+
+
+def die_at(world: World, point: Point) -> bool:
+    """Die there, look, go on. Was the point reached? Batches differ with time: a late one may not be."""
+    output = world.copy(world.base(), "killed")
+    ended = world.start(output, prefix=killing(groups(output)[point.group], point))
+    assert ended.killed or ended.code == 0, ended
+    world.is_kept(output)
+    if ended.killed:
+        world.is_whole(output)
+    return ended.killed
 
 
 def spread(found: Sequence[Point], count: int) -> list[Point]:

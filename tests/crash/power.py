@@ -8,10 +8,13 @@ with the last write torn at a multiple of 512 bytes.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+from tests.crash.world import World
 
 SECTOR = 512
 WORDS = [
@@ -273,3 +276,29 @@ def spread_steps(trace: Trace, count: int) -> Sequence[int]:
     """``count`` steps behind which something had changed, evenly over the trace."""
     steps = sorted({change.step for change in trace.changes})
     return [steps[int(at * len(steps) / count)] for at in range(min(count, len(steps)))]
+
+
+def record(world: World, *, begun: bool) -> tuple[Trace, Path]:
+    """The trace of a whole start, of a run that has ``begun`` or of the first."""
+    output = world.output("powered")
+    shutil.rmtree(output, ignore_errors=True)
+    if begun:
+        world.copy(world.base(), "powered")
+    else:
+        output.mkdir()
+    base = read_base(output)
+    log = world.folder / "power.log"
+    ended = world.start(output, prefix=[*WORDS, "-o", str(log)])
+    assert ended.code == 0, ended
+    trace = read_trace(log, output, base)
+    log.unlink()
+    return trace, output
+
+
+def lose_power(world: World, trace: Trace, old: Path, step: int, loss: Loss) -> bool:
+    """The state that a loss of power behind ``step`` leaves, and the same command on it."""
+    output = world.output("found")
+    shutil.rmtree(output, ignore_errors=True)
+    put(cut(trace, step, loss), old, output)
+    world.is_whole(output)
+    return True

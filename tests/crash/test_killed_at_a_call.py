@@ -1,6 +1,6 @@
 """SIGKILL as the n-th write, sync, rename ... of a crawl is made.
 
-All points, not only those of the suite: ``python -m tests.crash.all_points`` (about 3 s each; ``--help``).
+All points, not only those of the suite: ``python -m tests.crash points``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.points import Point, groups, killing, points, spread, traced
+from tests.crash.points import Point, die_at, points, record, spread
 from tests.crash.world import World
 
 #: The middle of the state's log, a part's line and its final name, run.json's and latest's.
@@ -20,29 +20,6 @@ FEW = [
     Point("end", "rename", 1),
     Point("end", "rename", 2),
 ]
-
-
-def record(world: World) -> list[Point]:
-    """Every point of an undisturbed start."""
-    found = []
-    for group in ("state", "parts", "end"):
-        output = world.copy(world.base(), "recorded")
-        log = world.folder / f"{group}.log"
-        ended = world.start(output, prefix=traced(groups(output)[group], log))
-        assert ended.code == 0, ended
-        found += points(group, log)
-    return found
-
-
-def die_at(world: World, point: Point) -> bool:
-    """Die there, look, go on. Was the point reached? Batches differ with time: a late one may not be."""
-    output = world.copy(world.base(), "killed")
-    ended = world.start(output, prefix=killing(groups(output)[point.group], point))
-    assert ended.killed or ended.code == 0, ended
-    world.is_kept(output)
-    if ended.killed:
-        world.is_whole(output)
-    return ended.killed
 
 
 @pytest.mark.parametrize("point", FEW, ids=str)

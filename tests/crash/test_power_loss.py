@@ -2,37 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 
-from tests.crash.power import WORDS, Inode, Loss, Trace, cut, put, read_base, read_trace, spread_steps
+from tests.crash.power import Change, Inode, Loss, Trace, cut, lose_power, record, spread_steps
 from tests.crash.world import World
-
-
-def record(world: World, *, begun: bool) -> tuple[Trace, Path]:
-    """The trace of a whole start, of a run that has ``begun`` or of the first."""
-    output = world.output("powered")
-    shutil.rmtree(output, ignore_errors=True)
-    if begun:
-        world.copy(world.base(), "powered")
-    else:
-        output.mkdir()
-    base = read_base(output)
-    log = world.folder / "power.log"
-    ended = world.start(output, prefix=[*WORDS, "-o", str(log)])
-    assert ended.code == 0, ended
-    trace = read_trace(log, output, base)
-    log.unlink()
-    return trace, output
-
-
-def lose_power(world: World, trace: Trace, old: Path, step: int, loss: Loss) -> None:
-    output = world.output("found")
-    shutil.rmtree(output, ignore_errors=True)
-    put(cut(trace, step, loss), old, output)
-    world.is_whole(output)
 
 
 @pytest.mark.timeout(300)
@@ -60,8 +33,6 @@ def test_power_fails_at_many_points(strace: None, large: World, begun: bool) -> 
 
 def test_the_replay_loses_what_it_should() -> None:
     root, file = Inode("folder"), Inode("file", bytearray())
-    from tests.crash.power import Change
-
     trace = Trace({"/o": root}, steps=5)
     trace.changes = [
         Change(1, "link", file, name="/o/a", safe=3),

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.points import Point, failing, groups, spread
-from tests.crash.test_killed_at_a_call import record
+from tests.crash.points import Point, failing, groups, record, spread
 from tests.crash.world import SECONDS, Ended, World
 
 FEW = [

@@ -1,0 +1,130 @@
+"""``kill -9`` at random times, also while recovering, and what is asked again afterwards."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from tests.crash.world import SECONDS, World
+
+ROBOTS = "/robots.txt"
+
+
+@dataclass
+class Kills:
+    """``recovering``: kills before the start had asked for a page; ``ended``: runs that came to their end in between.
+
+    ``again``: URLs asked a second time; ``committed_again``: those of them whose record was committed when the process
+    died, of which there must be none; ``most_again``: URLs asked again after one kill, at most.
+    """
+
+    kills: int = 0
+    recovering: int = 0
+    most_in_a_row: int = 0
+    ended: int = 0
+    asked: int = 0
+    again: int = 0
+    committed_again: int = 0
+    most_again: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills, {self.recovering} while recovering and up to {self.most_in_a_row} of these in a row,"
+            f" {self.ended} runs ended in between; {self.asked} URLs asked, {self.again} again, at most"
+            f" {self.most_again} of them after one kill, {self.committed_again} whose record was committed"
+        )
+
+
+def kill_and_go_on(
+    world: World,
+    kills: int,
+    seed: int,
+    *,
+    longest: float,
+    most_again: int | None = None,
+    tell: Callable[[str], None] = print,
+) -> Kills:
+    """``kills`` deaths, the same command after each of them, and then a start that nobody disturbs.
+
+    A quarter dies before it has asked for a page, up to five in a row; the others within ``longest`` seconds from
+    their first page. A run that comes to its end before all have died is held to be whole and another begun.
+    """
+    chance = random.Random(seed)
+    made = Kills()
+    in_a_row = 0
+    output = world.copy(world.base(), "killed")
+    world.site.forget()
+    boot = 1.0
+    while made.kills < kills:
+        early = in_a_row < 5 and chance.random() < 0.25
+        in_a_row = in_a_row + 1 if early else 0
+        committed = _committed(output)
+        before = _asked(world)
+        process = world.begin(output)
+        if early:
+            _wait(process, chance.uniform(0.3, 1.0) * boot)
+        else:
+            began = time.monotonic()
+            while process.poll() is None and len(_asked(world)) == len(before):
+                assert time.monotonic() - began < SECONDS, "it asks for nothing"
+                time.sleep(0.01)
+            boot = (boot + time.monotonic() - began) / 2
+            _wait(process, chance.uniform(0.0, longest))
+        process.kill()
+        code = process.wait()
+        assert code in (0, -signal.SIGKILL), code
+        asked = _asked(world)
+        now = asked[len(before) :]
+        made.asked += len(now)
+        known = set(before)
+        again = [path for path in now if path in known]
+        again_done = [path for path in again if path in committed]
+        made.again += len(again)
+        made.committed_again += len(again_done)
+        made.most_again = max(made.most_again, len(again))
+        assert not again_done, f"asked again although committed: {again_done[:5]}"
+        assert most_again is None or len(again) <= most_again, f"{len(again)} asked again"
+        if code == 0:
+            world.is_kept(output)
+            made.ended += 1
+            output = world.copy(world.base(), "killed")
+            world.site.forget()
+            continue
+        made.kills += 1
+        made.recovering += not now
+        made.most_in_a_row = max(made.most_in_a_row, in_a_row)
+        world.is_kept(output)
+        if made.kills % 10 == 0:
+            tell(f"{made.kills} of {kills}: {len(_committed(output))} URLs committed; {made}")
+    world.is_whole(output)
+    return made
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        pass
+
+
+def _asked(world: World) -> list[str]:
+    """The pages that the site was asked for, in order."""
+    return [asked.path for asked in world.site.log if asked.path != ROBOTS]
+
+
+def _committed(output: Path) -> set[str]:
+    """The paths of the URLs whose record is committed."""
+    path = output / "j" / "state.db"
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        done = db.execute("SELECT url FROM urls WHERE outcome IS NOT NULL").fetchall()
+    finally:
+        db.close(True)
+    return {"/" + str(url).split("/", 3)[3] for (url,) in done}
