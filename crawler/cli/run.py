@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from crawler.cli import quiet_interrupt
 from crawler.cli.escape import escape
 from crawler.cli.flags import dashes, option, seeds, settings_from, takes_settings
 from crawler.cli.log import Log
@@ -39,34 +40,39 @@ def crawl_and_tell(
 ) -> int:
     """One start, from the first log line to the summary; the answer is its exit code."""
     # The engine and aiohttp: 0.25 s of imports that --help and a usage error do without.
-    from crawler.run.crawl import run_job
-    from crawler.run.start import RunInfo
+    with quiet_interrupt():
+        from crawler.run.crawl import run_job
+        from crawler.run.signals import Signals
+        from crawler.run.start import RunInfo
 
     # What is imported stays: no search for garbage need look at it again.
     gc.freeze()
     gc.set_threshold(_CRAWLING)
 
-    with Log(sys.stderr, settings.log.format, settings.log.level) as lines:
-        for warning in warnings:
-            log.warning(warning)
-        seen: Display | Heartbeat
-        if wants_display(settings.log.progress, sys.stderr):
-            seen = Display(sys.stderr, lines)
-        else:
-            seen = Heartbeat(settings.log.every)
+    with Signals() as signals:
+        with Log(sys.stderr, settings.log.format, settings.log.level) as lines:
+            for warning in warnings:
+                log.warning(warning)
+            seen: Display | Heartbeat
+            if wants_display(settings.log.progress, sys.stderr):
+                seen = Display(sys.stderr, lines)
+            else:
+                seen = Heartbeat(settings.log.every)
 
-        def tell(info: RunInfo) -> None:
-            log.info("start", extra={"job": info.job, "run_id": info.run_id, "resumed": info.resumed})
-            seen.start(info.snapshot, escape(info.job))
+            def tell(info: RunInfo) -> None:
+                log.info("start", extra={"job": info.job, "run_id": info.run_id, "resumed": info.resumed})
+                seen.start(info.snapshot, escape(info.job))
 
-        try:
-            ending = run_job(arguments, settings, fresh=fresh, stdin=sys.stdin.buffer, on_start=tell)
-        finally:
-            seen.close()
-        counts = ending.manifest.get("counts", {})
-        log.info("end", extra={"outcome": ending.outcome, "code": ending.code, **counts})
-    if settings.log.level != "error" and ending.manifest:
-        sys.stderr.write("\n" + summary(ending.manifest, ending.code, ending.places))
+            try:
+                ending = run_job(
+                    arguments, settings, fresh=fresh, stdin=sys.stdin.buffer, on_start=tell, signals=signals
+                )
+            finally:
+                seen.close()
+            counts = ending.manifest.get("counts", {})
+            log.info("end", extra={"outcome": ending.outcome, "code": ending.code, **counts})
+        if settings.log.level != "error" and ending.manifest:
+            sys.stderr.write("\n" + summary(ending.manifest, ending.code, ending.places))
     return ending.code
 
 

@@ -237,7 +237,8 @@ class Crawler:
         return self._counts.left == 0
 
     async def _drain(self, settler: asyncio.Task[None]) -> None:
-        """Let the queue and what is in flight come home: within the grace period, or until told a second time."""
+        """Let the queue and what is in flight come home, as long as the grace period has time left to write it; or
+        until told a second time."""
         if self._circuit.idle:
             return
         drained = asyncio.create_task(self._queue.join())
@@ -245,7 +246,7 @@ class Crawler:
         try:
             done, _ = await asyncio.wait(
                 {drained, hurried, settler},
-                timeout=self._settings.limits.grace,
+                timeout=self._settings.limits.drain,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if settler in done:

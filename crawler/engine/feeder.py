@@ -75,13 +75,13 @@ class Feeder:
         #: Pages that may still be answered under ``max_pages``, those in flight taken off; None: no limit.
         self.pages_left = limits.max_pages
         self.exhausted = asyncio.Event()
-        #: When the start is over under ``max_time``, the grace period included; None: no limit.
+        #: Until when an answer is waited for under ``max_time``, in the grace period; None: no limit.
         self._over_at: float | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         if self._limits.max_time is not None:
-            self._over_at = self._clock() + self._limits.max_time + self._limits.grace
+            self._over_at = self._clock() + self._limits.max_time + self._limits.drain
         while True:
             now = self._clock()
             visit = self._bench.pop_due(now) if self.pages_left is None or self.pages_left > 0 else None

@@ -153,10 +153,14 @@ class Limits:
     max_pages: int | None = _setting(None, "records with an HTTP answer; never exceeded", flag="--max-pages")
     max_time: float | None = _setting(None, "whole start", unit="s", flag="--max-time")
     max_bytes: int | None = _setting(None, "bytes on the wire", unit="bytes", flag="--max-bytes")
-    grace: float = _setting(
-        20.0, "from the first signal to the end of what is in flight", unit="s", flag="--grace"
-    )
+    grace: float = _setting(20.0, "from the first signal to the end of the process", unit="s", flag="--grace")
     pages_per_host: int | None = _setting(10_000, "answers from one host in a run", flag="--pages-per-host")
+
+    @property
+    def drain(self) -> float:
+        """Seconds of the grace period for what is in flight. The last second, of a short one the last quarter, is for
+        writing what came: the process is to be gone when the grace period is over."""
+        return self.grace - min(1.0, self.grace / 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def run_job(
     fresh: bool,
     stdin: BinaryIO,
     on_start: Callable[[RunInfo], None],
+    signals: Signals,
 ) -> Ending:
     """Crawl ``seeds`` in an event loop of its own until finished or stopped.
 
@@ -45,13 +46,15 @@ def run_job(
     """
     check_seeds(seeds)
     plan, job = Plan.of(settings), job_name(seeds, settings.crawl.job)
-    start = Start(plan, job, seeds, with_a_seed(read_seeds(seeds, stdin)), fresh, on_start)
+    start = Start(plan, job, seeds, with_a_seed(read_seeds(seeds, stdin)), fresh, on_start, signals)
     for warning in plan.warnings:
         log.warning(warning)
         start.warnings.append(warning)
     story = _to_stdout if settings.output.path == "-" else _to_files
     with asyncio.Runner(loop_factory=_loop_factory(settings.crawl.loop)) as runner:
-        return runner.run(story(start))
+        ending = runner.run(story(start))
+    signals.over(ending.code)
+    return ending
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -74,6 +77,7 @@ async def _to_files(start: Start) -> Ending:
         lock = Lock(folder.lock)
         lock.acquire()
         stack.callback(lock.release)
+        start.signals.listen()
         require_space(folder.path)
         state = state_path(settings.frontier.url, folder.state)
         if state is not None and state != folder.state:
@@ -109,6 +113,7 @@ async def _to_stdout(start: Start) -> Ending:
         path = state_path(named, Path()) if named not in ("sqlite", "memory") else None
         if path is not None:
             _hold(stack, path)
+        start.signals.listen()
         url = "memory" if path is None else named
         frontier = await open_frontier(url, Path(), longest_delay(start.settings))
         stack.push_async_callback(frontier.close)
@@ -162,7 +167,7 @@ async def _crawl(
             start.no_room = True
             crawler.stop()
 
-        with Signals(crawler):
+        with start.signals.stopping(crawler):
             start.on_start(RunInfo(start.job, run_id, resumed, crawler.snapshot))
             watch = asyncio.create_task(Space(folders, stop).watch(), name="space")
             try:

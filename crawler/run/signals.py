@@ -1,43 +1,105 @@
-"""SIGINT, SIGTERM and SIGHUP while a crawl runs."""
+"""SIGINT, SIGTERM and SIGHUP, from the lock of a job to the end of the process.
+
+Law: a signal never cuts a step in half, and never hides how the start has ended. The first stops the crawl, also one
+that is about to begin; the second ends the wait for what is in flight, and what then isn't whole within :data:`LAST`
+seconds is left as ``kill -9`` would leave it: the next start goes on. Once the ending is known a signal ends the
+process at once, with that ending's exit code.
+"""
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import logging
+import os
 import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, Final
 
 from crawler.engine.crawler import Crawler, Stopped
 
 log = logging.getLogger("crawler.run")
 
+#: Seconds behind the second signal. A disk that takes longer is not waited for: gone within one second is the promise.
+LAST: Final = 0.8
+_STOPPED: Final = 3
+
 
 class Signals:
-    """SIGINT, SIGTERM and SIGHUP (unless ignored at start) stop the crawl; the second one at once."""
+    """The signals of one start; SIGHUP only unless it is ignored at start. Leaving the context puts back what was.
 
-    def __init__(self, crawler: Crawler) -> None:
-        self._crawler = crawler
-        self._handled: list[signal.Signals] = []
+    ``leave`` ends the process at once with an exit code.
+    """
 
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(self, leave: Callable[[int], object] = os._exit) -> None:
+        self._leave = leave
+        self._code = _STOPPED
+        self._over = False
+        self._come = self._told = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._crawler: Crawler | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Signals:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def listen(self) -> None:
+        """From now on; called in the running loop."""
+        self._loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
             try:
-                loop.add_signal_handler(number, self._stop, number)
-            except (ValueError, RuntimeError, NotImplementedError):
+                # Not the loop's own: its handlers go when it closes, and then the kernel's answer would hold.
+                self._before[number] = signal.signal(number, self._take)
+            except ValueError:
                 # Not the main thread: whoever runs us there stops us in another way.
                 return
-            self._handled.append(number)
 
-    def __exit__(self, *exception: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in self._handled:
-            loop.remove_signal_handler(number)
+    @contextmanager
+    def stopping(self, crawler: Crawler) -> Iterator[None]:
+        """Signals stop this crawl; those that came before it as well."""
+        self._crawler = crawler
+        for _ in range(self._told):
+            crawler.stop(Stopped.SIGNAL)
+        try:
+            yield
+        finally:
+            self._crawler = None
 
-    def _stop(self, number: signal.Signals) -> None:
+    def over(self, code: int) -> None:
+        """The start has ended so, and all of it is on the disk."""
+        self._code, self._over = code, True
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        """Runs between any two steps of the main thread: no log line and no lock here."""
+        if self._over:
+            self._leave(self._code)
+        self._come += 1
+        if self._come == 2:
+            _thread.start_new_thread(self._leave_soon, ())
+        if self._loop is not None:
+            # The loop may be closed already: then nothing is left to be stopped.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._tell, signal.Signals(number))
+
+    def _tell(self, number: signal.Signals) -> None:
+        self._told += 1
         log.info(
             "stopping: letting what is in flight come home; once more to stop at once",
             extra={"signal": number.name},
         )
-        self._crawler.stop(Stopped.SIGNAL)
+        if self._crawler is not None:
+            self._crawler.stop(Stopped.SIGNAL)
+
+    def _leave_soon(self) -> None:
+        time.sleep(LAST)
+        self._leave(self._code)

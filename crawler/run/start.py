@@ -15,6 +15,7 @@ from crawler.run.assembly import Plan
 from crawler.run.configuration import settings_as_dict
 from crawler.run.manifest import versions
 from crawler.run.seeds import SeedLine
+from crawler.run.signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Start:
     lines: Iterator[SeedLine]
     fresh: bool
     on_start: Callable[[RunInfo], None]
+    signals: Signals
     at: float = field(default_factory=time.time)
     warnings: list[str] = field(default_factory=list)
     no_room: bool = False

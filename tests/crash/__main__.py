@@ -28,13 +28,17 @@ from tests.crash.world import World, world
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m tests.crash", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.crash",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("campaign", choices=list(CAMPAIGNS))
     made.add_argument("--pages", type=int, help="pages of the site (60; kills: 20000)")
     made.add_argument("--batch", type=int, help="records a commit (10; kills: 100)")
     made.add_argument("--cases", type=int, help="so many cases, and no more")
-    made.add_argument("--from", dest="first", type=int, default=1, metavar="N", help="begin with the N-th case")
+    made.add_argument(
+        "--from", dest="first", type=int, default=1, metavar="N", help="begin with the N-th case"
+    )
     made.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th case")
     made.add_argument("--jobs", type=int, default=2, help="cases side by side (2)")
     made.add_argument("--seed", type=int, default=7, help="of what is left to chance (7)")
@@ -84,13 +88,16 @@ def _kills(words: argparse.Namespace, folder: Path) -> Verdict:
 
 
 def _power(words: argparse.Namespace, folder: Path) -> Verdict:
-    with lanes(folder, words.jobs, words.pages or 60, batch=words.batch or 10) as worlds:
+    with lanes(folder, words.jobs, words.pages or 60, one_site=True, batch=words.batch or 10) as worlds:
         trace, old = power.record(worlds[0], begun=words.begun)
         steps = power.spread_steps(trace, words.cases or 100)
         words.cases = None
         print(f"{len(steps)} points of {trace.steps} calls, {len(power.Loss)} states each", flush=True)
         cases: list[tuple[str, Act]] = [
-            (f"after call {step}, {loss} lost", partial(power.lose_power, trace=trace, old=old, step=step, loss=loss))
+            (
+                f"after call {step}, {loss} lost",
+                partial(power.lose_power, trace=trace, old=old, step=step, loss=loss),
+            )
             for step in steps
             for loss in power.Loss
         ]

@@ -33,35 +33,39 @@ class Verdict:
 
 
 @contextmanager
-def lanes(folder: Path, count: int, pages: int, **more: Any) -> Iterator[list[World]]:
-    """``count`` worlds, each with a site and a folder of its own."""
+def lanes(
+    folder: Path, count: int, pages: int, *, one_site: bool = False, **more: Any
+) -> Iterator[list[World]]:
+    """``count`` worlds, each in a folder and with a site of its own; or with ``one_site`` for all, whose URLs a state
+    that is passed about holds."""
     with ExitStack() as stack:
-        yield [
-            stack.enter_context(world(folder / f"lane-{number}", pages, **more))
-            for number in range(1, count + 1)
-        ]
+        made = [stack.enter_context(world(folder / "lane-1", pages, **more))]
+        for number in range(2, count + 1):
+            own = folder / f"lane-{number}"
+            made.append(made[0].beside(own) if one_site else stack.enter_context(world(own, pages, **more)))
+        yield made
 
 
 def run_campaign(cases: Sequence[tuple[str, Act]], worlds: Sequence[World], *, every: int = 20) -> Verdict:
     """Each case in a world that is free. Says where it stands after ``every`` cases, and at once what failed."""
     free: queue.Queue[World] = queue.Queue()
-    for world in worlds:
-        free.put(world)
+    for made in worlds:
+        free.put(made)
     verdict = Verdict()
     began = time.monotonic()
 
     def one(case: tuple[str, Act]) -> tuple[str, bool, str | None, Difference]:
         name, act = case
-        world = free.get()
-        world.found = Difference()
+        made = free.get()
+        made.found = Difference()
         try:
-            return name, act(world), None, world.found
+            return name, act(made), None, made.found
         except AssertionError as error:
-            return name, True, str(error) or traceback.format_exc(), world.found
+            return name, True, str(error) or traceback.format_exc(), made.found
         except Exception:
-            return name, True, traceback.format_exc(), world.found
+            return name, True, traceback.format_exc(), made.found
         finally:
-            free.put(world)
+            free.put(made)
 
     with ThreadPoolExecutor(len(worlds)) as threads:
         for name, happened, wrong, found in threads.map(one, cases):
@@ -74,5 +78,7 @@ def run_campaign(cases: Sequence[tuple[str, Act]], worlds: Sequence[World], *, e
                 verdict.failed.append(name)
                 print(f"FAILED {name}: {wrong}", flush=True)
             if verdict.cases % every == 0 or verdict.cases == len(cases):
-                print(f"{verdict.cases} of {len(cases)} ({name}), {time.monotonic() - began:.0f} s", flush=True)
+                print(
+                    f"{verdict.cases} of {len(cases)} ({name}), {time.monotonic() - began:.0f} s", flush=True
+                )
     return verdict

@@ -158,7 +158,9 @@ def half_finished(world: World) -> Path:
         (base / "j" / "latest").unlink()
         db = apsw.Connection(str(base / "j" / "state.db"))
         (extra,) = db.execute("SELECT extra FROM run").fetchall()[0]
-        kept = {key: value for key, value in orjson.loads(extra).items() if key not in ("finished_at", "code")}
+        kept = {
+            key: value for key, value in orjson.loads(extra).items() if key not in ("finished_at", "code")
+        }
         db.execute("UPDATE run SET finished = 0, extra = ?", (orjson.dumps(kept).decode(),))
         db.close()
     return world.copy(base, "signalled")
@@ -169,7 +171,9 @@ def half_finished(world: World) -> Path:
 Moment = Callable[[World, Path, "subprocess.Popen[bytes]", random.Random, Path], None]
 
 
-def _starting(world: World, _: Path, process: subprocess.Popen[bytes], chance: random.Random, __: Path) -> None:
+def _starting(
+    world: World, _: Path, process: subprocess.Popen[bytes], chance: random.Random, __: Path
+) -> None:
     _pass(process, chance.uniform(0.0, 1.0) * world.boot)
 
 
@@ -182,7 +186,9 @@ def _seeding(_: World, __: Path, process: subprocess.Popen[bytes], chance: rando
     _pass(process, chance.uniform(0.0, 0.5))
 
 
-def _crawling(world: World, _: Path, process: subprocess.Popen[bytes], chance: random.Random, __: Path) -> None:
+def _crawling(
+    world: World, _: Path, process: subprocess.Popen[bytes], chance: random.Random, __: Path
+) -> None:
     count = chance.randint(1, len(world.expected) - 10)
     _until(process, lambda: world.site.requests >= count)
     _pass(process, chance.uniform(0.0, 0.05))

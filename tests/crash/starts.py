@@ -16,9 +16,12 @@ def starts_at_once(world: World, count: int) -> bool:
     output = world.output("at-once")
     shutil.rmtree(output, ignore_errors=True)
     begun = [
-        world.begin(output, "--delay", "0.3", "--max-time", "8s", stderr=subprocess.PIPE) for _ in range(count)
+        world.begin(output, "--delay", "0.3", "--max-time", "8s", stderr=subprocess.PIPE)
+        for _ in range(count)
     ]
-    said = {process.pid: process.communicate(timeout=SECONDS)[1].decode("utf-8", "replace") for process in begun}
+    said = {
+        process.pid: process.communicate(timeout=SECONDS)[1].decode("utf-8", "replace") for process in begun
+    }
     codes = Counter(process.returncode for process in begun)
     assert codes == {3: 1, 4: count - 1}, codes
     (owner,) = (process.pid for process in begun if process.returncode == 3)

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,11 @@ class World:
         for number in range(3, self.pages, 10):
             paths += [f"/no/{number}", f"/missing/{number}", f"/moved/{number}"]
         return {self.site.url(path) for path in paths}
+
+    def beside(self, folder: Path) -> World:
+        """The same site, and another folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return replace(self, folder=folder, found=Difference())
 
     def output(self, name: str) -> Path:
         return self.folder / name

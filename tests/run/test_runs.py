@@ -22,6 +22,7 @@ from crawler.run.assembly import longest_delay, user_agent
 from crawler.run.crawl import run_job
 from crawler.run.lock import Lock
 from crawler.run.manifest import manifest
+from crawler.run.signals import Signals
 from crawler.run.start import RunInfo
 from tests.servers import Crawl, Program, Site
 
@@ -59,7 +60,15 @@ class Job:
             output=Output(path=str(self.output), body=body),
         )
         started: list[RunInfo] = []
-        ending = run_job([str(path)], settings, fresh=fresh, stdin=io.BytesIO(), on_start=started.append)
+        with Signals() as signals:
+            ending = run_job(
+                [str(path)],
+                settings,
+                fresh=fresh,
+                stdin=io.BytesIO(),
+                on_start=started.append,
+                signals=signals,
+            )
         assert len(started) == 1
         assert ending.manifest["run_id"] == started[0].run_id
         return Crawl(self.output / started[0].job, ending.code, b"", b"")
