@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
+import time
 from collections import Counter
 
 from crawler.audit import audit, find_run
@@ -12,24 +12,29 @@ from tests.crash.world import SECONDS, World
 
 
 def starts_at_once(world: World, count: int) -> bool:
-    """The crawl outlasts every start's patience with the lock, so that exactly one runs."""
+    """The crawl outlasts every other start, however slow the machine; then it is stopped, and run to its end."""
     output = world.output("at-once")
     shutil.rmtree(output, ignore_errors=True)
-    begun = [
-        world.begin(output, "--delay", "0.3", "--max-time", "8s", stderr=subprocess.PIPE)
-        for _ in range(count)
-    ]
-    said = {
-        process.pid: process.communicate(timeout=SECONDS)[1].decode("utf-8", "replace") for process in begun
-    }
-    codes = Counter(process.returncode for process in begun)
+    said = [world.folder / f"said-{number}" for number in range(count)]
+    begun = []
+    for log in said:
+        with open(log, "wb") as stream:
+            begun.append(world.begin(output, "--delay", "1", stderr=stream))
+    until = time.monotonic() + SECONDS
+    while sum(process.poll() is None for process in begun) > 1 and time.monotonic() < until:
+        time.sleep(0.02)
+    for process in begun:
+        if process.poll() is None:
+            process.terminate()
+    codes = Counter(process.wait(SECONDS) for process in begun)
     assert codes == {3: 1, 4: count - 1}, codes
     (owner,) = (process.pid for process in begun if process.returncode == 3)
-    for process in begun:
+    for process, log in zip(begun, said, strict=True):
         if process.returncode == 4:
-            named = re.search(r"process (\d+)", said[process.pid])
-            assert named is not None, said[process.pid]
-            assert int(named[1]) == owner, said[process.pid]
+            text = log.read_text("utf-8", "replace")
+            named = re.search(r"process (\d+)", text)
+            assert named is not None, text
+            assert int(named[1]) == owner, text
     (run,) = (output / "j" / "runs").iterdir()
     assert audit(find_run(run.name, output)).sound, run
     world.is_whole(output)
