@@ -23,6 +23,10 @@ from crawler.fetch.attempt import CURRENT, Attempt
 from crawler.model.reasons import Reason
 from crawler.rules.addresses import AddressRules
 
+#: Interim answers (1xx) before one that counts: servers send one or two (RFC 9110, 15.2).
+_MOST_INTERIM: Final = 32
+#: Bytes in which they are read: at most 160 of them, 18 ms.
+_PIECE: Final = 4096
 #: Names kept by the connector's cache of answers; aiohttp's own default is 1,000.
 NAMES_KEPT: Final = 20_000
 
@@ -53,7 +57,9 @@ class _Peer(ResponseHandler):
     """A connection that is closed at once, however, and that takes so many bytes of headers and no more.
 
     A polite end over TLS waits up to 30 s for the peer's goodbye, with the descriptor open and the rest of a body that
-    nobody wants still coming in. aiohttp bounds a header line and their number, which together are 8 MiB an answer.
+    nobody wants still coming in. aiohttp bounds a header line and their number, which together are 8 MiB an answer, and
+    not the number of interim answers (1xx) before the one that counts: 256 KiB of them, read at once, hold the loop for
+    a second.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, most_head: int) -> None:
@@ -61,6 +67,7 @@ class _Peer(ResponseHandler):
         self._most_head = most_head
         self._head = 0
         self._headed = False
+        self._interim = 0
         #: Its address, once it is connected.
         self.ip: str | None = None
 
@@ -71,21 +78,47 @@ class _Peer(ResponseHandler):
         """The next bytes are the headers of an answer."""
         self._head = 0
         self._headed = False
+        self._interim = 0
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """The headers of an answer are whole; those of an interim one (1xx) have further ones behind them."""
         self._head = 0
         self._headed = data[0].code >= 200
+        self._interim += not self._headed
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
+        if self._headed or len(data) <= _PIECE or (self._head == 0 and _begins_to_count(data)):
+            self._take(data)
+            return
+        for at in range(0, len(data), _PIECE):
+            if self._headed:
+                self._take(data[at:])
+                return
+            self._take(data[at : at + _PIECE])
+            if self.exception() is not None:
+                return
+
+    def _take(self, data: bytes) -> None:
         super().data_received(data)
-        if not self._headed:
-            self._head += len(data)
-            if self._head > self._most_head and self.transport is not None:
-                self.transport.abort()
-                message = f"Got more than {self._most_head} bytes of headers"
-                self.set_exception(HttpProcessingError(code=400, message=message))
+        if self._headed:
+            return
+        self._head += len(data)
+        if self._interim > _MOST_INTERIM:
+            self._refuse(aiohttp.ServerDisconnectedError())
+        elif self._head > self._most_head:
+            message = f"Got more than {self._most_head} bytes of headers"
+            self._refuse(HttpProcessingError(code=400, message=message))
+
+    def _refuse(self, error: Exception) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+            self.set_exception(error)
+
+
+def _begins_to_count(data: bytes) -> bool:
+    """Is this the head of an answer that isn't interim, as nearly all are?"""
+    return data[:7] == b"HTTP/1." and data[9:10] in b"2345"
 
 
 class Pool(aiohttp.TCPConnector):

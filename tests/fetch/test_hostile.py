@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import time
 from typing import Any
 
 import pytest
@@ -20,13 +20,6 @@ ALONE = {"tls_mute", "zstd_missing"}
 RAW = hostile.raw_replies()
 
 
-def accepted(required: str) -> set[str]:
-    """The reasons that the words of the table allow, and ``ok`` for an answer."""
-    words = set(re.findall(r"[a-z0-9_]+", required))
-    allowed = words & {reason.value for reason in Reason}
-    return allowed | ({"ok"} if words & {"ok", "record"} else set())
-
-
 @pytest.mark.parametrize("case", [row for row in HTTP if row["id"] not in ALONE], ids=lambda row: row["id"])
 async def test_each_case_has_its_reason(site: Site, open_session: Any, case: dict[str, str]) -> None:
     hostile.answer(case["id"])  # a bomb takes a second to make: not on the server's time
@@ -39,7 +32,7 @@ async def test_each_case_has_its_reason(site: Site, open_session: Any, case: dic
     )
     came = await outcome(session, url)
     got = came.reason.value if isinstance(came, FetchError) else "ok"
-    assert got in accepted(case["required"]), came
+    assert got in hostile.accepted(case["required"]), came
     match case["id"]:
         case "status_999":
             assert came.status == 999
@@ -75,6 +68,36 @@ async def test_only_codings_that_can_be_decoded_are_asked_for(site: Site, open_s
     assert {"gzip", "br", "zstd"} <= set(codings)
     for coding in codings:
         Decoder.of(coding, 1000)
+
+
+@pytest.mark.parametrize("case", ["endless_100", "endless_103"])
+async def test_interim_answers_without_end_do_not_hold_the_loop(
+    site: Site, open_session: Any, case: str
+) -> None:
+    """Read at once, 256 KiB of them took a second of the loop; 32 are enough to know."""
+    url = hostile.play(site, [case])[case]
+    session = open_session()
+    began = time.thread_time()
+    came = await outcome(session, url)
+    assert time.thread_time() - began < 0.1
+    assert isinstance(came, FetchError)
+    assert came.reason is Reason.HTTP_EMPTY_REPLY
+    await session.close()
+    await settle(session)
+
+
+@pytest.mark.parametrize("count", [1, 31])
+async def test_a_few_interim_answers_are_passed_over(site: Site, open_session: Any, count: int) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </" + b"x" * 500 + b".css>\r\n\r\n"
+    body = b"HTTP/1.1 100 Continue\r\n\r\n" * 1000
+    site.answer(
+        "/", Reply(hint * count + b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    )
+    session = open_session()
+    for _ in range(2):
+        came = await session.fetch(request(site.url("/")))
+        assert (came.status, came.body) == (200, body)
+    assert site.opened == 1
 
 
 async def test_every_raw_reply_is_an_answer_or_a_named_failure(site: Site, open_session: Any) -> None:

@@ -12,6 +12,7 @@ import functools
 import gzip
 import json
 import random
+import re
 import ssl
 import zlib
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from typing import Any, Final
 
 from backports import zstd
 
+from crawler.model.reasons import Reason
 from tests.servers.authority import Authority
 from tests.servers.names import NameServer
 from tests.servers.reply import Reply, Then
@@ -144,6 +146,13 @@ def cases(*groups: str) -> list[dict[str, Any]]:
     """The rows of the table that are in these groups: ``id``, ``group``, ``server``, ``required``."""
     rows = json.loads((VECTORS / "hostile_endpoints.json").read_bytes())["cases"]
     return [row for row in rows if row["group"] in groups]
+
+
+def accepted(required: str) -> set[str]:
+    """The reasons that the words of the table allow, and ``ok`` for an answer."""
+    words = set(re.findall(r"[a-z0-9_]+", required))
+    allowed = words & {reason.value for reason in Reason}
+    return allowed | ({"ok"} if words & {"ok", "record"} else set())
 
 
 def play(host: Host, ids: Iterable[str] = ANSWERS) -> dict[str, str]:
