@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from bench import ours
 from bench.machine import Cores
@@ -56,15 +57,16 @@ class Plan:
         *words: str,
         expect: Sequence[int] = (0,),
         program: Sequence[str] = ours.PROGRAM,
+        stdout: IO[bytes] | int = subprocess.DEVNULL,
     ) -> Measurement:
-        """Ours. Standard output goes to /dev/null."""
+        """Ours."""
         return self._between_yards(
             lambda: measure(
                 ours.command(folder, seeds, *words, program=program),
                 core=self.cores.crawler,
                 folder=folder,
                 limit=self.limit,
-                stdout=subprocess.DEVNULL,
+                stdout=stdout,
                 environment=ours.ENVIRONMENT,
                 expect=expect,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -49,7 +50,7 @@ def crawl_and_tell(
     gc.freeze()
     gc.set_threshold(_CRAWLING)
 
-    with Signals() as signals:
+    with Signals(leave) as signals:
         with Log(sys.stderr, settings.log.format, settings.log.level) as lines:
             for warning in warnings:
                 log.warning(warning)
@@ -74,6 +75,14 @@ def crawl_and_tell(
         if settings.log.level != "error" and ending.manifest:
             sys.stderr.write("\n" + summary(ending.manifest, ending.code, ending.places))
     return ending.code
+
+
+def leave(code: int) -> None:
+    """End the process now, wherever it is, with this exit code. The cursor that a live display hid comes back."""
+    # A terminal that takes nothing (Ctrl-S) isn't waited for.
+    if os.isatty(2) and select.select([], [2], [], 0)[1]:
+        os.write(2, b"\x1b[?25h")
+    os._exit(code)
 
 
 takes_settings(

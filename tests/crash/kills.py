@@ -22,7 +22,7 @@ class Kills:
     """``recovering``: kills before the start had asked for a page; ``ended``: runs that came to their end in between.
 
     ``again``: URLs asked a second time; ``committed_again``: those of them whose record was committed when the process
-    died, of which there must be none; ``most_again``: URLs asked again after one kill, at most.
+    died, of which there must be none; ``most_open``: URLs that one start had asked and not committed as it died.
     """
 
     kills: int = 0
@@ -32,13 +32,14 @@ class Kills:
     asked: int = 0
     again: int = 0
     committed_again: int = 0
-    most_again: int = 0
+    most_open: int = 0
 
     def __str__(self) -> str:
         return (
             f"{self.kills} kills, {self.recovering} while recovering and up to {self.most_in_a_row} of these in a row,"
-            f" {self.ended} runs ended in between; {self.asked} URLs asked, {self.again} again, at most"
-            f" {self.most_again} of them after one kill, {self.committed_again} whose record was committed"
+            f" {self.ended} runs ended in between; {self.asked} URLs asked, {self.again} again,"
+            f" {self.committed_again} of these committed before; at most {self.most_open} asked and not committed by"
+            " one start"
         )
 
 
@@ -48,7 +49,7 @@ def kill_and_go_on(
     seed: int,
     *,
     longest: float,
-    most_again: int | None = None,
+    most_open: int | None = None,
     tell: Callable[[str], None] = print,
 ) -> Kills:
     """``kills`` deaths, the same command after each of them, and then a start that nobody disturbs.
@@ -88,9 +89,10 @@ def kill_and_go_on(
         again_done = [path for path in again if path in committed]
         made.again += len(again)
         made.committed_again += len(again_done)
-        made.most_again = max(made.most_again, len(again))
         assert not again_done, f"asked again although committed: {again_done[:5]}"
-        assert most_again is None or len(again) <= most_again, f"{len(again)} asked again"
+        left_open = len(set(now) - _committed(output))
+        made.most_open = max(made.most_open, left_open)
+        assert most_open is None or left_open <= most_open, f"{left_open} asked and not committed"
         if code == 0:
             world.is_kept(output)
             made.ended += 1
