@@ -18,6 +18,7 @@ from crawler.engine.clock import Clock
 from crawler.engine.discovery import Discovery
 from crawler.engine.feeder import Feeder
 from crawler.engine.meter import Meter
+from crawler.engine.parser import Parser
 from crawler.engine.reader import Reader
 from crawler.engine.replenisher import Replenisher
 from crawler.engine.results import ResultQueue
@@ -101,8 +102,13 @@ class Circuit:
             key_of=key_of,
             scope_rule=hooks.scope_rule,
         )
+        self.parser = Parser(settings.crawl.parse_timeout)
         reader = Reader(
-            discovery, settings.output, token_of=token_of, max_redirects=settings.http.max_redirects
+            discovery,
+            self.parser,
+            settings.output,
+            token_of=token_of,
+            max_redirects=settings.http.max_redirects,
         )
         desk = RobotsDesk(
             self.bench,
@@ -117,6 +123,7 @@ class Circuit:
             self.bench,
             discovery,
             scope,
+            self.parser,
             self.meter,
             settings=settings.scope,
             key_of=key_of,

@@ -151,6 +151,7 @@ class Crawler:
             await asyncio.wait({settler}, timeout=_LAST_COMMIT)
             await _cancel(stop, *tasks)
             self._results.close()
+            self._circuit.parser.close()
         self._counts = await self._frontier.counts()
         if self._stopped is None and self._counts.left:
             raise StorageError(

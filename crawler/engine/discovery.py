@@ -34,7 +34,7 @@ _REMEMBERED: Final = 200_000
 
 
 #: Links looked at on one page: three times what the longest page of the manuals has. At 5 to 17 microseconds each, a
-#: page of a million would hold the loop for ten seconds.
+#: page of a million would take ten seconds.
 MOST_LINKS: Final = 50_000
 
 
@@ -91,9 +91,6 @@ class Discovery:
         page: Link | None = _UNMET
         links = Links()
         targets, barred = links.targets, links.barred
-        if len(hrefs) > MOST_LINKS:
-            self._meter.count("cut.links", len(hrefs) - MOST_LINKS)
-            hrefs = hrefs[:MOST_LINKS]
         for raw, follow in hrefs:
             href = raw
             if "#" in raw:
@@ -131,6 +128,10 @@ class Discovery:
             # Keyed by a text, which remembers its hash as a tuple would not.
             targets[url] = link
         return links
+
+    def leave_out(self, number: int) -> None:
+        """So many links of a page are not looked at."""
+        self._meter.count("cut.links", number)
 
     def follow(self, page: Request, links: Links) -> list[Request]:
         """Requests for those links that are in scope, within the depth, and not known. O(links)."""

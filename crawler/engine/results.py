@@ -6,12 +6,18 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from crawler.model.results import Page, Result
+from crawler.model.results import Page, Redirect, Result
 
 #: The settler is woken for this many results, or this long (seconds) after the first: waking it for each one would
 #: cost 16 microseconds a page.
 _WORTH_WAKING: Final = 32
 _TOP_UP: Final = 0.005
+
+#: Bytes: a result with its answer's headers; a link's URL and its place in a list; a request found, with its URL and
+#: key (``sys.getsizeof`` of its parts, for URLs of 60 characters).
+_A_RESULT: Final = 1024
+_A_LINK: Final = 120
+_A_REQUEST: Final = 400
 
 
 class ResultQueue:
@@ -35,15 +41,18 @@ class ResultQueue:
     def full(self) -> bool:
         return not self._room.is_set()
 
-    async def put(self, result: Result) -> None:
+    async def wait_for_room(self) -> None:
         while not self._room.is_set():
             await self._room.wait()
+
+    async def put(self, result: Result) -> None:
+        await self.wait_for_room()
         self.put_nowait(result)
 
     def put_nowait(self, result: Result) -> None:
         """Put it in, room or not."""
         self._queue.append(result)
-        self._size += _size(result)
+        self._size += size_of(result)
         if len(self._queue) >= self._items or self._size >= self._octets:
             self._room.clear()
             self.wake.set()
@@ -56,7 +65,7 @@ class ResultQueue:
         """Up to ``most`` results, oldest first."""
         queue = self._queue
         taken = [queue.popleft() for _ in range(min(most, len(queue)))]
-        self._size -= sum(map(_size, taken))
+        self._size -= sum(map(size_of, taken))
         if len(queue) < self._items and self._size < self._octets:
             self._room.set()
         return taken
@@ -71,8 +80,13 @@ class ResultQueue:
         self.wake.set()
 
 
-def _size(result: Result) -> int:
-    if not isinstance(result, Page):
-        return 1024
-    text = result.facts.text
-    return 1024 + len(result.response.body) + (len(text) if text is not None else 0)
+def size_of(result: Result) -> int:
+    """Bytes of memory, about: body, text, and what the links of a page take that nothing else holds. O(1)."""
+    match result:
+        case Page(response=response, facts=facts, found=found):
+            text = facts.text
+            size = len(response.body) + (len(text) if text is not None else 0)
+            return size + _A_RESULT + _A_LINK * len(facts.links) + _A_REQUEST * len(found)
+        case Redirect(found=found):
+            return _A_RESULT + _A_REQUEST * len(found)
+    return _A_RESULT

@@ -13,16 +13,19 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from crawler.engine.discovery import Discovery
 from crawler.engine.meter import Meter
+from crawler.engine.parser import ParseFailed, Parser
 from crawler.engine.workbench import Visit, Workbench
 from crawler.frontier.known import Known
 from crawler.model.errors import UsageError
 from crawler.model.protocols import Frontier
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
+from crawler.model.response import Response
 from crawler.model.results import Page, Redirect, Result
 from crawler.model.settings import Scope
 from crawler.rules.scope import ScopeRules
@@ -67,6 +70,7 @@ class SitemapDesk:
         bench: Workbench,
         discovery: Discovery,
         scope: ScopeRules,
+        parser: Parser,
         meter: Meter,
         *,
         settings: Scope,
@@ -77,13 +81,14 @@ class SitemapDesk:
         self._bench = bench
         self._discovery = discovery
         self._scope = scope
+        self._parser = parser
         self._meter = meter
         self._settings = settings
         self._key_of = key_of
         self._on_added = on_added
         self._asked = Known(_REMEMBERED)
         self._of_host: OrderedDict[str, int] = OrderedDict()
-        # One at a time: reading one takes up to a second of the interpreter, which the loop needs too.
+        # One at a time: what one lists is held until it is in the frontier.
         self._reading = asyncio.Semaphore(1)
         #: Are sitemaps read at all, and those that robots.txt names?
         self.wanted = settings.depth != 0 and (settings.use_sitemaps or bool(settings.sitemaps))
@@ -114,25 +119,11 @@ class SitemapDesk:
     async def read(self, request: Request, result: Result) -> None:
         """An answer has come: put what it lists into the frontier, slice by slice, and what it leads to into ``found``.
 
-        O(bytes) in a thread, O(entries) on the loop. Cut off by a stop it is pending as before.
+        O(bytes) in another process, O(entries) on the loop. Cut off by a stop it is pending as before.
         """
         match result:
             case Page(response=response) if 200 <= response.status < 300:
-                body, response.body = response.body, b""
-                content_type = response.headers.get("Content-Type")
-                reading = (
-                    request.url,
-                    body,
-                    content_type,
-                    self._settings.max_sitemap,
-                    response.truncated is not None,
-                )
-                if len(body) <= _SMALL and not body.startswith(b"\x1f"):
-                    sitemap = _read(*reading)
-                else:
-                    async with self._reading:
-                        sitemap = await asyncio.to_thread(_read, *reading)
-                del body, reading
+                sitemap = await self._sitemap(request, response)
                 self._count(request, sitemap)
                 if sitemap.kind == "index":
                     result.found = self._lower(request, [entry.loc for entry in sitemap.entries])
@@ -142,6 +133,27 @@ class SitemapDesk:
                 result.found = self._lower(request, [target], priority=request.priority)
             case _:
                 pass
+
+    async def _sitemap(self, request: Request, response: Response) -> Sitemap:
+        """What the file lists, what was changed last first: within a depth the frontier gives out in order."""
+        # lxml: 20 ms of imports that a crawl without sitemaps does without.
+        from crawler.content.sitemap import Sitemap, newest_first, read_sitemap
+
+        body, response.body = response.body, b""
+        content_type, cut = response.headers.get("Content-Type"), response.truncated is not None
+        most = self._settings.max_sitemap
+        try:
+            if len(body) <= _SMALL and not body.startswith(b"\x1f"):
+                sitemap = read_sitemap(body, content_type, max_bytes=most, cut=cut)
+                return replace(sitemap, entries=newest_first(sitemap.entries))
+            async with self._reading:
+                return await self._parser.sitemap(body, content_type=content_type, max_bytes=most, cut=cut)
+        except ParseFailed as failed:
+            self._meter.count(f"aux.sitemap.{Reason.PARSE_TIMEOUT.value}")
+            return Sitemap(None, why=str(failed))
+        except Exception as error:
+            log.exception("internal error", extra={"url": request.url})
+            return Sitemap(None, why=f"{Reason.INTERNAL.value}: {error}")
 
     def _lower(
         self, request: Request, locations: Iterable[str], *, priority: int = _LISTED_PRIORITY
@@ -238,21 +250,3 @@ class SitemapDesk:
                 count("aux.sitemap.partial")
         if sitemap.why is not None:
             log.info("sitemap not read whole", extra={"url": request.url, "why": sitemap.why})
-
-
-def _read(url: str, body: bytes, content_type: str | None, max_bytes: int, cut: bool) -> Sitemap:
-    """In a thread. What was changed last comes first: within a depth the frontier gives out in the order of arrival."""
-    # lxml: 20 ms of imports that a crawl without sitemaps does without.
-    from crawler.content.sitemap import Sitemap, read_sitemap
-
-    try:
-        sitemap = read_sitemap(body, content_type, max_bytes=max_bytes, cut=cut)
-    except Exception as error:
-        log.exception("internal error", extra={"url": url})
-        return Sitemap(None, why=f"{Reason.INTERNAL.value}: {error}")
-    sitemap.entries.sort(key=_newest_first)
-    return sitemap
-
-
-def _newest_first(entry: Entry) -> float:
-    return -entry.lastmod if entry.lastmod is not None else 0.0

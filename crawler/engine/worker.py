@@ -103,7 +103,12 @@ class Worker:
         request = job.request
         try:
             response = await self._fetcher.fetch(request)
-            return (self._reader.read if job.is_page else self._reader.read_aux)(request, response)
+            if not job.is_page:
+                return self._reader.read_aux(request, response)
+            if self._results.full:
+                # What a page is read into can be larger than the page: not before there is room for it.
+                await self._results.wait_for_room()
+            return await self._reader.read(request, response)
         except FetchError as error:
             if error.reason is Reason.INTERNAL:
                 log.error("internal error", exc_info=error.__cause__, extra={"url": request.url})

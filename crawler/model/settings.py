@@ -33,6 +33,9 @@ class Crawl:
     )
     hosts_in_hand: int = _setting(10_000, "hosts leased at once, at most")
     urls_per_host: int = _setting(200, "URLs of one host held in memory, at most")
+    parse_timeout: float = _setting(
+        10.0, "reading one page or sitemap that is large or suspicious, in a process of its own", unit="s"
+    )
     loop: str = _setting("uvloop", "event loop: uvloop or asyncio", flag="--loop")
 
 

@@ -175,3 +175,17 @@ def test_no_body_breaks_the_reader(body: bytes, content_type: str | None, tags: 
     assert (reading.charset is None) == (not is_text(reading.content_type))
     if reading.body is not None:
         reading.body.encode("utf-8")
+
+
+@pytest.mark.parametrize("want", ["text", "markdown"])
+def test_the_text_of_xhtml_is_that_of_html(want: str) -> None:
+    """turbohtml 1.15.4 crashes where white space above ASCII ends a text in a tree of XML."""
+    for space in ("\u2028", "\u00a0 ", "\u3000", "\u2028\u00a0"):
+        body = f'<html xmlns="http://www.w3.org/1999/xhtml"><body><h1>Head</h1><p>one{space}</p><p>two</p></body></html>'
+        read = [
+            read_page(body.encode(), content_type=kind, want=want).body
+            for kind in ("application/xhtml+xml", "text/html")
+        ]
+        assert read[0] == read[1]
+        assert read[0]
+        assert "\n" in read[0]
