@@ -87,9 +87,9 @@ def is_heavy(body: bytes, content_type: str | None) -> bool:
 class Parser:
     """Two threads and their children. ``seconds``: what reading one body may take, the wait for a child not counted."""
 
-    def __init__(self, seconds: float, *, start: Callable[[], _Child] | None = None) -> None:
+    def __init__(self, seconds: float, *, children: int = _CHILDREN) -> None:
         self._seconds = seconds
-        self._start = start if start is not None else _Child
+        self._most = children
         self._threads: ThreadPoolExecutor | None = None
         self._own = threading.local()
         self._children: set[_Child] = set()
@@ -163,7 +163,7 @@ class Parser:
         if self._closed:
             raise ParseFailed("the crawl is ending")
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(_CHILDREN, thread_name_prefix="parser")
+            self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="parser")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._checked, read)
 
     def _checked(self, read: Callable[[], T]) -> T:
@@ -179,7 +179,7 @@ class Parser:
         if child is None:
             if self._closed:
                 raise ParseFailed("the crawl is ending")
-            child = self._own.child = self._start()
+            child = self._own.child = _Child()
             self._children.add(child)
         task = orjson.dumps({**asked, "seconds": self._seconds})
         try:

@@ -61,11 +61,16 @@ class ResultQueue:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TOP_UP, self._topped_up)
 
-    def drain(self, most: int) -> list[Result]:
-        """Up to ``most`` results, oldest first."""
+    def drain(self, most: int, octets: int) -> list[Result]:
+        """Up to ``most`` results of together ``octets`` bytes, or one that is larger; oldest first."""
         queue = self._queue
-        taken = [queue.popleft() for _ in range(min(most, len(queue)))]
-        self._size -= sum(map(size_of, taken))
+        taken: list[Result] = []
+        room = octets
+        while queue and len(taken) < most and room > 0:
+            result = queue.popleft()
+            taken.append(result)
+            room -= size_of(result)
+        self._size -= octets - room
         if len(queue) < self._items and self._size < self._octets:
             self._room.set()
         return taken

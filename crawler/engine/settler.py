@@ -37,6 +37,10 @@ _AT_ONCE = 32
 #: Refusals in a row, with nothing done between them, that a crawl bears: each throws answers away, so that going on
 #: for ever would ask the same pages for ever.
 _MOST_REFUSALS = 5
+#: Bytes of results made into records in one go: each body is in memory three times over meanwhile.
+_BYTES_AT_ONCE = 8 * 1024 * 1024
+#: Requests found since the last commit, about 20 MiB, after which there is one: a page may have 50,000.
+_MOST_FOUND = 50_000
 
 
 class Settler:
@@ -118,12 +122,12 @@ class Settler:
             await wake.wait()
             wake.clear()
             await self.take_in()
-            if self._hurried or self.unsettled >= self._most or self._due():
+            if self._hurried or self._is_batch() or self._due():
                 await self.commit()
 
     async def take_in(self) -> None:
         """Make records of all that has come; settle on the way when that is a batch."""
-        while batch := self._results.drain(_AT_ONCE):
+        while batch := self._results.drain(_AT_ONCE, _BYTES_AT_ONCE):
             records: list[Record] = []
             for left in range(len(batch), 0, -1):
                 self._taking = left
@@ -139,7 +143,7 @@ class Settler:
             self._taking = 0
             if records:
                 await self._sink.write(records)
-            if self.unsettled >= self._most:
+            if self._is_batch():
                 await self.commit()
             else:
                 self._arm()
@@ -262,6 +266,9 @@ class Settler:
             mark.name in stored and replace(stored[mark.name], start=mark.start) == mark
             for mark in settlement.files
         )
+
+    def _is_batch(self) -> bool:
+        return self.unsettled >= self._most or len(self._settlement.found) >= _MOST_FOUND
 
     def _due(self) -> bool:
         return self._timer is not None and self._timer.when() <= asyncio.get_running_loop().time() + 0.002

@@ -18,6 +18,7 @@ from crawler.content.robots import Robots
 from crawler.model.frontier import Held, HostState, Lease, RobotsEntry
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
+from crawler.model.response import Response
 from crawler.model.settings import HostOverride, Politeness
 from crawler.rules.politeness import closing, delay_of
 
@@ -126,12 +127,14 @@ class AuxRequest:
 
 @dataclass(slots=True)
 class Job:
-    """What a worker is given: it may be sent now. ``aux`` is set where the frontier knows nothing of the request."""
+    """What a worker is given: it may be sent now. ``aux`` is set where the frontier knows nothing of the request,
+    ``response`` as soon as there is one."""
 
     visit: Visit
     request: Request
     aux: AuxRequest | None = None
     wait: float = 0.0
+    response: Response | None = None
 
     @property
     def is_page(self) -> bool:

@@ -64,6 +64,9 @@ class Worker:
             try:
                 await self._do(job)
             finally:
+                response, job.response = job.response, None
+                if response is not None and response.release is not None:
+                    response.release()
                 self._queue.task_done()
 
     async def _do(self, job: Job) -> None:
@@ -102,7 +105,7 @@ class Worker:
     async def _ask(self, job: Job) -> Result:
         request = job.request
         try:
-            response = await self._fetcher.fetch(request)
+            response = job.response = await self._fetcher.fetch(request)
             if not job.is_page:
                 return self._reader.read_aux(request, response)
             if self._results.full:

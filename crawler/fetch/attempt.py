@@ -94,6 +94,12 @@ class Attempt:
         self.window_began = now
         self.window_received = self.seen = self.received
 
+    def resume(self, now: float, paused: float) -> None:
+        """The body was not read for ``paused`` seconds, for want of room here."""
+        self.total_ends += paused
+        self.window_began += paused
+        self.phase_ends = now + self.silence
+
 
 #: The attempt of the running task. Tasks that aiohttp starts for it (name look-up, happy eyeballs) inherit it.
 CURRENT: Final[ContextVar[Attempt | None]] = ContextVar("attempt", default=None)

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from crawler.fetch.attempt import CURRENT, RATE_WINDOW, Attempt, Deadlines
+from crawler.fetch.bodies import FREE, Bodies, Share
 from crawler.fetch.budget import Budget
 from crawler.fetch.decoding import DecodeError, Decoder
 from crawler.fetch.faults import fault_of
@@ -133,9 +134,13 @@ class Session:
         # delay between them. Here every retry is a visit of its own.
         self._session._retry_connection = False
         self._wire_bytes = 0
+        self._bodies = Bodies(settings.body_memory)
 
     async def fetch(self, request: Request) -> Response:
-        """Ask once; redirects are not followed. Raises :class:`FetchError` only (and passes cancellation on)."""
+        """Ask once; redirects are not followed. Raises :class:`FetchError` only (and passes cancellation on).
+
+        A body over 64 KiB counts as held until :attr:`Response.release` is called.
+        """
         rules = self._hosts.get(request.host, self._general)
         task = asyncio.current_task()
         assert task is not None
@@ -231,6 +236,7 @@ class Session:
 
     async def _read(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> Response:
         cap = self._caps[request.kind]
+        share: Share | None = None
         try:
             # Several fields are one list (RFC 9110, 5.3).
             coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
@@ -242,7 +248,18 @@ class Session:
                 attempt.received += len(chunk)
                 if not decoder.feed(chunk) or content.at_eof():
                     break
+                if decoder.body_bytes > FREE:
+                    if share is None:
+                        share = self._bodies.open()
+                    if not share.grow(decoder.body_bytes):
+                        await self._hold_back(attempt, share)
             body = decoder.finish()
+            if len(body) > FREE:
+                share = share if share is not None else self._bodies.open()
+                share.grow(len(body))
+                response = self._response(answer, attempt, body, decoder.truncated)
+                response.release, share = share.close, None
+                return response
         except DecodeError as error:
             raise self._error(error.reason, error.detail, attempt) from error
         except Exception as error:
@@ -250,7 +267,20 @@ class Session:
             if reason in (Reason.CONNECT_RESET, Reason.HTTP_EMPTY_REPLY):
                 reason = Reason.BODY_TRUNCATED
             raise self._error(reason, detail, attempt) from error
+        finally:
+            if share is not None:
+                share.close()
         return self._response(answer, attempt, body, decoder.truncated)
+
+    async def _hold_back(self, attempt: Attempt, share: Share) -> None:
+        """Read no more until there is room. It is we who are slow now: no deadline of the server's runs meanwhile."""
+        self._deadlines.end(attempt)
+        began = time.monotonic()
+        try:
+            await share.wait_for_room()
+        finally:
+            attempt.resume(time.monotonic(), time.monotonic() - began)
+            self._deadlines.begin(attempt)
 
     async def _drain(self, answer: aiohttp.ClientResponse, attempt: Attempt) -> None:
         """Read the body of a redirect away: it says nothing, but a connection is worth 64 KiB.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,8 @@ class Response:
     ``started_at`` is Unix seconds, the start of this attempt; ``duration`` seconds on the wire.
     ``wire_bytes`` counts body bytes as they came, ``body`` holds them decoded, at most the cap;
     ``truncated`` is ``"length"`` when the cap cut it. ``headers`` is case-insensitive and multi-valued
-    (``getall``), values as the server sent them.
+    (``getall``), values as the server sent them. ``release``, where there is one, is to be called by whoever has done
+    with the body: until then it counts as held.
     """
 
     status: int
@@ -29,6 +30,7 @@ class Response:
     http_version: str
     started_at: float
     duration: float
+    release: Callable[[], None] | None = None
 
     @property
     def redirects(self) -> bool:

@@ -135,6 +135,11 @@ class Http:
     max_body: int = _setting(
         10 * MIB, "decoded body; the rest is cut and marked", unit="bytes", flag="--max-body"
     )
+    body_memory: int = _setting(
+        128 * MIB,
+        "bodies over 64 KiB in memory at once, from the wire to their result; beyond it reading waits",
+        unit="bytes",
+    )
     max_header_line: int = _setting(32 * KIB, "one header line", unit="bytes")
     max_headers: int = _setting(256, "header lines")
     max_head: int = _setting(512 * KIB, "all header lines of one answer", unit="bytes")

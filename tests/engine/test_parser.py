@@ -143,7 +143,7 @@ def wait_for_end(pid: int) -> float:
 
 
 def test_one_that_is_late_is_killed_and_the_next_page_gets_another() -> None:
-    parser = Parser(2.0)
+    parser = Parser(2.0, children=1)
     try:
         ask(parser, b"<p>")
         (first,) = parser.children
@@ -211,7 +211,7 @@ def test_a_large_page_has_memory_by_its_size(parser: Parser) -> None:
 def test_it_inherits_nothing_and_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No descriptor, also none that is inheritable; nothing of the environment; limits of its own; no core file."""
     monkeypatch.setenv("CRAWLER_HTTP_PROXY", "http://me:pa55word@proxy/")
-    parser = Parser(LONG)
+    parser = Parser(LONG, children=1)
     with open(tmp_path / "state", "wb") as state:
         os.set_inheritable(state.fileno(), True)
         try:
@@ -264,7 +264,7 @@ def test_it_ends_within_a_second_of_its_parent() -> None:
 
 
 def test_after_the_end_nothing_is_started() -> None:
-    parser = Parser(LONG)
+    parser = Parser(LONG, children=1)
     ask(parser, ODD)
     (pid,) = parser.children
     parser.close()
