@@ -12,8 +12,9 @@ from typing import Any, Final
 import apsw
 import orjson
 
-#: The tables as this reader knows them (``PRAGMA user_version``), and whose file it is (``application_id``).
-_VERSION: Final = 1
+#: The schemas that this reader knows (``PRAGMA user_version``; 2 added tables that it doesn't read), and whose file it
+#: is (``application_id``).
+_VERSIONS: Final = (1, 2)
 _OWNER: Final = 0x4352574C
 _PATIENCE_MS: Final = 5000
 
@@ -85,8 +86,10 @@ class AuditedState:
                 owner, version = self._db.pragma("application_id"), self._db.pragma("user_version")
                 if owner != _OWNER:
                     raise StateUnreadable(f"{path}: it is not a crawler state")
-                if version != _VERSION:
-                    raise StateUnreadable(f"{path}: its schema is {version}, this program knows {_VERSION}")
+                if version not in _VERSIONS:
+                    raise StateUnreadable(
+                        f"{path}: its schema is {version}, this program knows {_VERSIONS[-1]}"
+                    )
             except BaseException:
                 self._db.close(True)
                 raise

@@ -20,8 +20,11 @@ _REASONS: Final = 8
 #: Hosts or seeds named in one entry, and the width of each name.
 _NAMED: Final = 5
 _WIDEST: Final = 60
+#: Traps named one by one.
+_TRAPS: Final = 10
 
 _CUTS: Final = {
+    "in_other_traps": "in more traps than are named",
     "out_of_scope": "out of scope",
     "depth": "beyond the depth",
     "depth_late": "met again less deep when already done",
@@ -48,6 +51,7 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
     lines += _loud(manifest)
     lines += _entry("pages", _pages(manifest))
     lines += _reasons(manifest.get("reasons", {}))
+    lines += _traps(manifest)
     lines += _entry("received", _speed(manifest))
     lines += _entry("connections", _connections(manifest))
     lines += _entry("held back by", _limited(manifest.get("limited_by", {})))
@@ -122,6 +126,21 @@ def _reasons(reasons: Mapping[str, Any]) -> list[str]:
     if rest := ordered[_REASONS:]:
         total = sum(entry["count"] for _, entry in rest)
         lines.append(f"    {count_text(total)} more for {many(len(rest), 'other reason')}: see run.json")
+    return lines
+
+
+def _traps(manifest: Mapping[str, Any]) -> list[str]:
+    """Each trap by its template, and what it was kept to."""
+    traps = manifest.get("traps", ())
+    lines: list[str] = []
+    for trap in traps[:_TRAPS]:
+        pages = trap.get("pages")
+        text = f"{escape(str(trap['template']))}: "
+        text += "" if pages is None else f"{many(pages, 'page')} fetched, "
+        text += f"{many(trap['cut'], 'URL')} cut, such as {escape(str(trap.get('example') or ''))}"
+        lines += _entry("" if lines else "traps", text)
+    if rest := traps[_TRAPS:]:
+        lines += _entry("", f"{many(len(rest), 'more trap')}: see run.json")
     return lines
 
 

@@ -25,6 +25,7 @@ from crawler.engine.results import ResultQueue
 from crawler.engine.robots_desk import RobotsDesk
 from crawler.engine.settler import Settler
 from crawler.engine.sitemap_desk import SitemapDesk
+from crawler.engine.trap_watch import TrapWatch
 from crawler.engine.workbench import Job, Workbench
 from crawler.engine.worker import Worker
 from crawler.frontier.known import Known
@@ -90,7 +91,8 @@ class Circuit:
 
         self.meter = Meter()
         self._known = known = Known(_KNOWN)
-        self.bench = Workbench(settings.politeness, settings.hosts)
+        self.bench = Workbench(settings.politeness, settings.hosts, settings.limits.pages_per_domain)
+        traps = TrapWatch(settings.scope.trap_pages, known, self.meter)
         self.queue: asyncio.Queue[Job] = asyncio.Queue(maxsize=workers)
         self.results = ResultQueue(_RESULTS, _RESULT_BYTES)
         discovery = Discovery(
@@ -135,6 +137,7 @@ class Circuit:
             self.bench,
             self.results,
             self.meter,
+            traps,
             clock,
             run_id=identity.run_id,
             settings=settings.frontier,
@@ -156,6 +159,7 @@ class Circuit:
             limits=settings.limits,
             token_of=token_of,
             sitemaps=self.sitemaps,
+            traps=traps,
             key_of=key_of,
             hurry=self.settler.hurry,
             nudge=self._nudge,
@@ -178,6 +182,7 @@ class Circuit:
                 self.bench,
                 desk,
                 self.sitemaps,
+                traps,
                 self.results,
                 self.meter,
                 clock,

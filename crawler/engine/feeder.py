@@ -15,6 +15,7 @@ from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
 from crawler.engine.results import ResultQueue
 from crawler.engine.sitemap_desk import SitemapDesk
+from crawler.engine.trap_watch import TrapWatch
 from crawler.engine.workbench import AuxRequest, Job, OriginRobots, Visit, Workbench
 from crawler.model.reasons import Outcome, Reason, outcome_of
 from crawler.model.request import Kind, Request
@@ -52,6 +53,7 @@ class Feeder:
         limits: Limits,
         token_of: Callable[[str], str],
         sitemaps: SitemapDesk,
+        traps: TrapWatch,
         key_of: Callable[[str], bytes],
         hurry: Callable[[], None],
         nudge: Callable[[], None],
@@ -67,6 +69,7 @@ class Feeder:
         self._limits = limits
         self._token_of = token_of
         self._sitemaps = sitemaps
+        self._traps = traps
         self._key_of = key_of
         self._hurry = hurry
         self._nudge = nudge
@@ -152,6 +155,7 @@ class Feeder:
     def _verdict(self, visit: Visit, request: Request, now: float) -> Result | AuxRequest | Held | None:
         """May it be asked? None: yes. A result: it ends unasked. Else a robots.txt comes first, or is waited for."""
         if request.refused is not None:
+            self._traps.refused(request)
             return Skipped(request, request.refused, request.detail, now)
         state = visit.state
         if state.closed is not None:
@@ -159,6 +163,10 @@ class Feeder:
         most = self._limits.pages_per_host
         if most is not None and state.pages + visit.in_flight >= most:
             return Skipped(request, Reason.TRAP_BUDGET, f"[limits] pages_per_host = {most}", now)
+        if not request.is_seed and (spent := self._bench.domains.spent(visit.domain)) is not None:
+            return Skipped(request, Reason.TRAP_BUDGET, spent, now)
+        if (cut := self._traps.refusal(visit, request)) is not None:
+            return Skipped(request, Reason.TRAP_PATH, cut, now)
         if request.kind is Kind.SITEMAP and not self._sitemaps.wanted:
             # Found by an earlier start of this run, with other settings.
             return Skipped(request, Reason.NOT_DUE, "sitemaps are not read", now)
@@ -197,6 +205,8 @@ class Feeder:
         self._bench.sent(visit)
         if self.pages_left is not None and job.is_page:
             self.pages_left -= 1
+        if job.counts_for_domain:
+            self._bench.domains.ask(visit.domain)
         self._refill(visit)
         await self._queue.put(job)
 

@@ -17,7 +17,7 @@ class Meter:
     """Counters of this start. ``tally`` holds what has not been settled yet: it goes out with the next settlement.
 
     Names: ``outcome.<outcome>``, ``reason.<reason>``, ``status.<n>xx``, ``aux.<kind>.<what>``, ``cut.<rule>``,
-    ``noted.<kind>``, ``wire_bytes``, ``records``.
+    ``noted.<kind>``, ``trap_pages.<host><template>``, ``trap_cut.<host><template>``, ``wire_bytes``, ``records``.
     """
 
     tally: Counter[str] = field(default_factory=Counter)
@@ -25,7 +25,7 @@ class Meter:
     records: int = 0
     answered: int = 0
     failed: int = 0
-    #: The first URL of each reason, for the summary.
+    #: The first URL of each reason, and of ``trap <host><template>``, for the summary.
     examples: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     #: What the summary names beside the reasons, by kind: hosts or seeds, and what is to be said of each.
     noted: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from dataclasses import replace
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
 from crawler.engine.results import ResultQueue
+from crawler.engine.trap_watch import TrapWatch
 from crawler.engine.workbench import Visit, Workbench
 from crawler.model.errors import StorageError
 from crawler.model.frontier import Again, Done, HostReturn, Settled, Settlement
@@ -54,6 +55,7 @@ class Settler:
         bench: Workbench,
         results: ResultQueue,
         meter: Meter,
+        traps: TrapWatch,
         clock: Clock,
         *,
         run_id: str,
@@ -70,6 +72,7 @@ class Settler:
         self._bench = bench
         self._results = results
         self._meter = meter
+        self._traps = traps
         self._clock = clock
         self._run_id = run_id
         self._every = settings.commit_every
@@ -159,6 +162,7 @@ class Settler:
         ended, self._ended = self._ended, defaultdict(set)
         released = self._speak_for_hosts(settlement, ended, last=last)
         settlement.tally = self._meter.take_tally()
+        settlement.domains = self._bench.domains.take_unsaved()
         self.busy = True
         try:
             settled = await self._settle(settlement, last=last)
@@ -175,6 +179,7 @@ class Settler:
         for visit in released:
             if not visit.lost:
                 self._bench.release(visit)
+                self._traps.release(visit)
         for host in settled.grown:
             visit = self._bench.visits.get(host)
             if visit is not None:
@@ -196,6 +201,7 @@ class Settler:
             # What was counted may wait for the next settlement, but not after the last.
             if not (_says_something(settlement) or (last and settlement.tally)):
                 self._meter.give_back(settlement.tally)
+                self._bench.domains.give_back(settlement.domains)
                 return None
             settled = await self._frontier.settle(self._clock(), settlement)
             if settled.written:
@@ -222,6 +228,8 @@ class Settler:
             visit, token = self._bench.visits.get(host), settlement.leases.pop(host, None)
             if visit is not None and visit.token == token:
                 self._bench.lose(visit)
+                self._traps.release(visit)
+            settlement.evidence.pop(host, None)
         settlement.hosts = [back for back in settlement.hosts if back.host not in lost]
         settlement.robots = [entry for entry in settlement.robots if host_of(f"{entry.origin}/") not in lost]
         settlement.again = [again for again in settlement.again if again.request.host not in lost]
@@ -361,6 +369,9 @@ class Settler:
                 visit.leaving = True
                 released.append(visit)
             settlement.hosts.append(HostReturn(visit.host, visit.token, visit.state, release))
+            evidence = self._traps.evidence(visit, last=release)
+            if evidence is not None:
+                settlement.evidence[visit.host] = evidence
             settlement.robots.extend(visit.unsaved)
             visit.unsaved = []
         bench.touched.clear()

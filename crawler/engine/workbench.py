@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from crawler.content.robots import Robots
+from crawler.engine.domains import Domain, Domains
 from crawler.model.frontier import Held, HostState, Lease, RobotsEntry
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
@@ -54,6 +55,8 @@ class Visit:
     __slots__ = (
         "aux",
         "delay",
+        "domain",
+        "evidence",
         "host",
         "hungry",
         "in_flight",
@@ -75,8 +78,11 @@ class Visit:
         "unsaved",
     )
 
-    def __init__(self, lease: Lease, delay: float, per_host: int, now: float) -> None:
+    def __init__(self, lease: Lease, domain: Domain, delay: float, per_host: int, now: float) -> None:
         self.host = lease.host
+        self.domain = domain
+        #: What the frontier knows of its traps, until somebody reads it.
+        self.evidence = lease.evidence
         self.token = lease.token
         self.state = lease.state
         self.delay = delay
@@ -141,12 +147,20 @@ class Job:
         """Does its answer count under ``max_pages``, and become a record?"""
         return self.request.kind is Kind.PAGE
 
+    @property
+    def counts_for_domain(self) -> bool:
+        """Does it count under ``pages_per_domain``? Whoever names a URL means it."""
+        return self.request.kind is Kind.PAGE and not self.request.is_seed
+
 
 class Workbench:
     """Hosts in hand. ``now`` arguments are Unix seconds."""
 
-    def __init__(self, settings: Politeness, hosts: Mapping[str, HostOverride]) -> None:
+    def __init__(
+        self, settings: Politeness, hosts: Mapping[str, HostOverride], pages_per_domain: int | None = None
+    ) -> None:
         self._settings = settings
+        self.domains = Domains(pages_per_domain)
         self._overrides = hosts
         self._heap: list[tuple[float, int, Visit]] = []
         self._stale = 0
@@ -197,7 +211,7 @@ class Workbench:
         if override is not None:
             delay = override.delay if override.delay is not None else delay
             per_host = override.per_host if override.per_host is not None else per_host
-        visit = Visit(lease, delay, per_host, now)
+        visit = Visit(lease, self.domains.enter(lease.host, lease.domain_pages), delay, per_host, now)
         for origin, entry in lease.robots.items():
             if entry.expires > now:
                 rules = Robots.parse(entry.body) if entry.reason is None else None
@@ -322,6 +336,8 @@ class Workbench:
         visit.queued = False
         visit.in_flight -= 1
         self.in_flight -= 1
+        if job.counts_for_domain:
+            self.domains.ask(visit.domain, -1)
         if visit.lost:
             self._rehome(visit, [] if job.aux is None else [job.aux])
         elif job.aux is not None:
@@ -384,6 +400,7 @@ class Workbench:
         self.touched.discard(visit)
         if self.visits.get(visit.host) is visit:
             del self.visits[visit.host]
+            self.domains.leave(visit.domain)
 
     def renew_hunger(self) -> None:
         """A settlement has spoken for the hungry: those that stay so want the next. O(hungry)."""

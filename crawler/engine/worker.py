@@ -12,6 +12,7 @@ from crawler.engine.reader import Reader
 from crawler.engine.results import ResultQueue
 from crawler.engine.robots_desk import RobotsDesk
 from crawler.engine.sitemap_desk import SitemapDesk
+from crawler.engine.trap_watch import TrapWatch
 from crawler.engine.workbench import Job, Workbench
 from crawler.model.errors import FetchError
 from crawler.model.protocols import Fetcher
@@ -37,6 +38,7 @@ class Worker:
         bench: Workbench,
         desk: RobotsDesk,
         sitemaps: SitemapDesk,
+        traps: TrapWatch,
         results: ResultQueue,
         meter: Meter,
         clock: Clock,
@@ -50,6 +52,7 @@ class Worker:
         self._bench = bench
         self._desk = desk
         self._sitemaps = sitemaps
+        self._traps = traps
         self._results = results
         self._meter = meter
         self._clock = clock
@@ -95,6 +98,8 @@ class Worker:
             return
         if not job.is_page:
             await self._sitemaps.read(job.request, result)
+        elif isinstance(result, Page):
+            self._traps.read(job.visit, result)
         try:
             await self._results.put(result)
         except asyncio.CancelledError:

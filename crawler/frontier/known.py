@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+#: Deeper than any page.
+_LESS: Final = 1 << 30
+
 
 class Known:
     """A bounded filter in front of the frontier: at most ``capacity`` keys, about 110 bytes each.
@@ -34,6 +39,10 @@ class Known:
             self._old = young
             self._young = {}
         return known
+
+    def lower(self, key: bytes) -> None:
+        """It was sent as less than it may turn out to be: whoever names it next sends it again."""
+        self._young[key] = _LESS
 
     def forget(self) -> None:
         """A settlement was refused: what it sent is not in the frontier after all."""

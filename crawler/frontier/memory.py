@@ -31,6 +31,7 @@ from crawler.model.frontier import (
 )
 from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Kind, Request
+from crawler.rules.scope import registrable
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class _Host:
     later: list[tuple[float, int, int, _Url]] = field(default_factory=list)
     in_hand: dict[bytes, _Url] = field(default_factory=dict)
     robots: dict[str, RobotsEntry] = field(default_factory=dict)
+    evidence: str | None = None
 
     def put(self, url: _Url) -> None:
         """A pending URL waits in the heap it belongs to. O(log n)."""
@@ -157,6 +159,7 @@ class MemoryFrontier:
         self._urls: dict[bytes, _Url] = {}
         self._files: dict[str, FileMark] = {}
         self._tally: dict[str, int] = {}
+        self._domains: dict[str, int] = {}
         self._seeds = self._discovered = self._final = self._pending = self._seen = 0
 
     @property
@@ -282,6 +285,8 @@ class MemoryFrontier:
             self._lease([first])
             due.append(first)
         leases += [_lease(host, now, urls_per_host, frozenset(), refill=False) for host in chosen + due]
+        for lease in leases:
+            lease.domain_pages = self._domains.get(registrable(lease.host), 0)
         following = self._next_offered()
         return Taken(leases, None if following is None else following.ready)
 
@@ -324,6 +329,10 @@ class MemoryFrontier:
             self._offer(host)
         for mark in settlement.files:
             self._files[mark.name] = replace(mark, start=mark.end)
+        for name, text in settlement.evidence.items():
+            self._host(name).evidence = text
+        for name, more in settlement.domains.items():
+            self._domains[name] = self._domains.get(name, 0) + more
         for name, more in settlement.tally.items():
             self._tally[name] = self._tally.get(name, 0) + more
         return Settled(new=new, grown=grown)
@@ -482,4 +491,5 @@ def _lease(host: _Host, now: float, limit: int, held: AbstractSet[bytes], *, ref
         robots=dict(host.robots),
         more=more,
         refill=refill,
+        evidence=host.evidence,
     )

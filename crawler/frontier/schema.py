@@ -9,6 +9,9 @@ done URL met again at a smaller depth.
 ``due``, or the moment its first URL may be asked if that is later; 0 for a closed host, whose URLs only
 have to end. ``lease`` is the holder's token, null for a free host; ``waiting`` counts
 pending URLs; ``seen`` says that the host has URLs in this run.
+
+``traps`` and ``domains`` (since version 2) are of this run: what its pages have shown of each host's traps, and how
+often each registrable domain was asked for URLs that no seed named.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from crawler.frontier.trouble import trouble
 from crawler.model.errors import StorageError
 
 #: Raised with every change of the tables; a file with a larger one was made by a newer program.
-VERSION: Final = 1
+VERSION: Final = 2
 #: "CRWL": says in the file's header whose it is.
 APPLICATION_ID: Final = 0x4352574C
 #: The first SQLite after 3.51.2, the last with the WAL-reset bug (two connections could corrupt the file).
@@ -44,6 +47,11 @@ CREATE TABLE urls(
     outcome TEXT, reason TEXT, status INTEGER, late INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX pending ON urls(host, not_before, priority) WHERE outcome IS NULL;
+"""
+
+_SINCE_2: Final = """
+CREATE TABLE traps(host TEXT PRIMARY KEY, evidence TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE domains(name TEXT PRIMARY KEY, pages INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 _TABLES: Final = (
@@ -75,6 +83,7 @@ CREATE TABLE files(
 ) STRICT;
 CREATE TABLE tally(name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
+    + _SINCE_2
     + URLS
 )
 
@@ -99,6 +108,8 @@ def open_writable(path: Path) -> apsw.Connection:
             db.pragma("temp_store", "memory")
             if empty:
                 _create(db)
+            elif db.pragma("user_version") < VERSION:
+                _upgrade(db)
         except BaseException:
             db.close(True)
             raise
@@ -151,7 +162,8 @@ def _refuse_old_sqlite() -> None:
 def _identify(db: apsw.Connection, path: Path) -> bool:
     """Whose file is it? ``True`` for an empty one; raises for another program's or a newer one's."""
     owner, version = db.pragma("application_id"), db.pragma("user_version")
-    if owner == APPLICATION_ID and version == VERSION:
+    if owner == APPLICATION_ID and 1 <= version <= VERSION:
+        # What an older one lacks is made when it is opened for writing; a reader doesn't look there.
         return False
     if owner == APPLICATION_ID and version > VERSION:
         raise StorageError(
@@ -162,6 +174,12 @@ def _identify(db: apsw.Connection, path: Path) -> bool:
     if owner == 0 and version == 0 and not tables:
         return True
     raise StorageError(f"{path}: it is not a crawler state; name another file or move this one away")
+
+
+def _upgrade(db: apsw.Connection) -> None:
+    with db:
+        db.execute(_SINCE_2)
+        db.pragma("user_version", VERSION)
 
 
 def _create(db: apsw.Connection) -> None:

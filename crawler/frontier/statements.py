@@ -134,6 +134,20 @@ PUT_FILE: Final = (
     " sha256 = excluded.sha256"
 )
 PUT_TALLY: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET n = excluded.n"
+READ_EVIDENCE: Final = (
+    "SELECT json_group_object(t.host, t.evidence) FROM json_each(?) e CROSS JOIN traps t ON t.host = e.value"
+)
+READ_DOMAINS: Final = (
+    "SELECT json_group_object(d.name, d.pages) FROM json_each(?) e CROSS JOIN domains d ON d.name = e.value"
+)
+PUT_EVIDENCE: Final = (
+    f"{_BATCH} INSERT INTO traps(host, evidence) SELECT * FROM {_columns('host', 'evidence')} WHERE true"
+    " ON CONFLICT(host) DO UPDATE SET evidence = excluded.evidence"
+)
+COUNT_DOMAINS: Final = (
+    f"{_BATCH} INSERT INTO domains(name, pages) SELECT * FROM {_columns('name', 'pages')} WHERE true"
+    " ON CONFLICT(name) DO UPDATE SET pages = domains.pages + excluded.pages"
+)
 PUT_COUNTS: Final = "UPDATE run SET seeds = ?, discovered = ?, final = ?, pending = ?, hosts = ?"
 
 

@@ -29,6 +29,7 @@ from crawler.frontier.rows import (
 from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, Run
 from crawler.frontier.schema import URLS, open_writable
 from crawler.frontier.statements import (
+    COUNT_DOMAINS,
     COUNT_HOSTS,
     DEFER_URLS,
     DUE_HOSTS,
@@ -44,9 +45,12 @@ from crawler.frontier.statements import (
     NEXT_DUE,
     OFFER_HOSTS,
     PUT_COUNTS,
+    PUT_EVIDENCE,
     PUT_FILE,
     PUT_ROBOTS,
     PUT_TALLY,
+    READ_DOMAINS,
+    READ_EVIDENCE,
     READ_LEASES,
     READ_REFILLS,
     REROUTE_URLS,
@@ -65,6 +69,7 @@ from crawler.model.frontier import (
     Taken,
 )
 from crawler.model.request import Kind, Request
+from crawler.rules.scope import registrable
 
 #: Rows in one statement: bounds the JSON text of a batch to a few MB.
 _ROWS: Final = 4096
@@ -381,7 +386,9 @@ class Store:
                     "now": now,
                     "limit": urls_per_host + 1,
                 }
-                leases += self._lease_of(self._read(READ_LEASES, given), urls_per_host, refill=False)
+                some = self._lease_of(self._read(READ_LEASES, given), urls_per_host, refill=False)
+                self._add_evidence(some)
+                leases += some
             next_due = self._db.execute(NEXT_DUE).get
         return Taken(leases, next_due)
 
@@ -429,6 +436,19 @@ class Store:
             )
         return leases
 
+    def _add_evidence(self, leases: Sequence[Lease]) -> None:
+        """What is known of each host's traps, and of what its registrable domain has cost. O(leases) look-ups."""
+        evidence: Any = orjson.loads(
+            self._db.execute(READ_EVIDENCE, (encode([lease.host for lease in leases]),)).get
+        )
+        domains = {lease.host: registrable(lease.host) for lease in leases}
+        pages: Any = orjson.loads(
+            self._db.execute(READ_DOMAINS, (encode(list(dict.fromkeys(domains.values()))),)).get
+        )
+        for lease in leases:
+            lease.evidence = evidence.get(lease.host)
+            lease.domain_pages = pages.get(domains[lease.host], 0)
+
     # -- settle ------------------------------------------------------------------------------------------
 
     def settle(self, settlement: Settlement) -> Settled:
@@ -454,6 +474,8 @@ class Store:
                 PUT_FILE,
                 [(mark.name, mark.end, mark.rows, mark.closed, mark.sha256) for mark in settlement.files],
             )
+            self._write(PUT_EVIDENCE, list(settlement.evidence.items()))
+            self._write(COUNT_DOMAINS, list(settlement.domains.items()))
             for name, more in settlement.tally.items():
                 ledger.tally[name] = ledger.tally.get(name, 0) + more
             return Settled(new=ledger.next_url - before, grown=grown)
@@ -570,6 +592,8 @@ class Store:
             self._db.execute(URLS)
             self._db.execute("DELETE FROM files")
             self._db.execute("DELETE FROM tally")
+            self._db.execute("DELETE FROM traps")
+            self._db.execute("DELETE FROM domains")
             self._db.execute("DELETE FROM robots WHERE expires < ?", (now - FORGET_AFTER,))
             self._db.execute("DELETE FROM hosts WHERE due < ?", (now - FORGET_AFTER,))
             self._db.execute("DELETE FROM robots WHERE host NOT IN (SELECT id FROM hosts)")

@@ -56,7 +56,9 @@ class Lease:
 
     ``token`` fences: a settlement under a token that is no longer the host's writes nothing.
     ``more`` says that the frontier holds further URLs of this host that are due.
-    ``refill`` marks further URLs for a lease that was held already.
+    ``refill`` marks further URLs for a lease that was held already. ``evidence`` is what a settlement last said of the
+    host's traps in this run; ``domain_pages`` how often its registrable domain has been asked for URLs that no seed
+    named, as of the last settlement.
     """
 
     host: str
@@ -66,6 +68,8 @@ class Lease:
     robots: Mapping[str, RobotsEntry] = field(default_factory=dict)
     more: bool = False
     refill: bool = False
+    evidence: str | None = None
+    domain_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,9 @@ class FileMark:
 class Settlement:
     """Everything one batch changes: all of it is written, in one transaction, or nothing is.
 
-    ``tally`` adds to the run's named counters, which thereby survive ``kill -9`` like everything else.
+    ``tally`` adds to the run's named counters, which thereby survive ``kill -9`` like everything else. ``evidence`` is
+    what is known of the traps of hosts, by name, in place of what was known before; ``domains`` adds to the questions
+    counted for registrable domains.
     """
 
     leases: dict[str, int] = field(default_factory=dict)
@@ -146,6 +152,8 @@ class Settlement:
     robots: list[RobotsEntry] = field(default_factory=list)
     files: Sequence[FileMark] = ()
     tally: dict[str, int] = field(default_factory=dict)
+    evidence: dict[str, str] = field(default_factory=dict)
+    domains: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

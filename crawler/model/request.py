@@ -26,8 +26,9 @@ class Request:
 
     ``scope`` is what links found here are judged against: a host name, a registrable domain, or ``""`` for
     anywhere. ``chain`` holds the keys of the redirects that led here, oldest first. ``attempt`` counts the
-    tries already made. ``refused`` is set where the verdict fell before anything could be asked (a bad seed
-    line, a URL too long); such a request ends ``skipped`` with that reason and ``detail``.
+    tries already made. ``priority``: the smallest of a host goes first. ``refused`` is set where the verdict
+    fell before anything could be asked (a bad seed line, a URL too long); such a request ends ``skipped``
+    with that reason and ``detail``.
     """
 
     url: str

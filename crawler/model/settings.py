@@ -77,6 +77,10 @@ class Scope:
     max_url: int = _setting(2083, "longest URL", unit="characters")
     max_segments: int = _setting(20, "most path segments in a URL")
     max_repeats: int = _setting(2, "how often one path segment may stand in a URL")
+    trap_pages: int | None = _setting(
+        1000,
+        "pages of one URL template in a row that bring nothing new, after which it is cut; none: no limit",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,11 @@ class Limits:
     max_bytes: int | None = _setting(None, "bytes on the wire", unit="bytes", flag="--max-bytes")
     grace: float = _setting(20.0, "from the first signal to the end of the process", unit="s", flag="--grace")
     pages_per_host: int | None = _setting(10_000, "answers from one host in a run", flag="--pages-per-host")
+    pages_per_domain: int | None = _setting(
+        100_000,
+        "pages asked of one registrable domain in a run, those that seeds name not counted",
+        flag="--pages-per-domain",
+    )
 
     @property
     def drain(self) -> float:

@@ -42,6 +42,9 @@ def registrable(host: str) -> str:
     # A canonical host whose last label is a number is an IPv4 address: the parser has seen to that.
     if name[:1] == "[" or "." not in name or name.rpartition(".")[2].isdigit():
         return name or host
+    if name.count(".") == 1:
+        # Whatever the list says: the second label is below a suffix, or the two of them are one.
+        return name
     if "xn--" not in name:
         return _public_suffixes().privatesuffix(name) or name
     labels = name.split(".")

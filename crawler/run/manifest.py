@@ -73,6 +73,7 @@ def manifest(
         },
         "aux": {"robots": _below("aux.robots.", tally), "sitemap": _below("aux.sitemap.", tally)},
         "cut": {**_below("cut.", tally), "depth_late": tally.get("depth_late", 0)},
+        "traps": _traps(tally, meter),
         "seeds_without_scheme": seeds_without_scheme,
         "noted": {
             kind: {"count": number, "examples": meter.noted.get(kind, {})}
@@ -99,6 +100,16 @@ def _reasons(tally: Mapping[str, int], meter: Meter) -> dict[str, Any]:
             url, detail = meter.examples.get(reason.value, (None, None))
             reasons[reason.value] = {"count": count, "example": url, "detail": detail}
     return reasons
+
+
+def _traps(tally: Mapping[str, int], meter: Meter) -> list[dict[str, Any]]:
+    """Each trap that was cut, the largest first. ``pages``: fetched of it; null where its URLs' shape was enough."""
+    traps = []
+    pages = _below("trap_pages.", tally)
+    for name, cut in _below("trap_cut.", tally).items():
+        example, _ = meter.examples.get(f"trap {name}", (None, None))
+        traps.append({"template": name, "pages": pages.get(name), "cut": cut, "example": example})
+    return sorted(traps, key=lambda trap: -trap["cut"])
 
 
 def _below(prefix: str, tally: Mapping[str, int]) -> dict[str, int]:

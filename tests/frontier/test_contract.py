@@ -518,3 +518,47 @@ async def test_two_states_have_two_salts(frontier: RunFrontier, clock: Clock) ->
 
     assert 0 <= frontier.salt < 1 << 64
     assert frontier.salt != MemoryFrontier(DELAY, clock).salt
+
+
+# -- traps and domains ---------------------------------------------------------------------------------------
+
+
+async def test_evidence_and_the_cost_of_domains_come_with_the_next_lease(frontier: RunFrontier) -> None:
+    await frontier.begin_run("one", NOW)
+    await frontier.add([seed("www.a.test/1"), seed("www.a.test/2"), seed("b.test/1")])
+    leases = {lease.host: lease for lease in (await frontier.take(NOW, 9, 1)).leases}
+    assert {(lease.evidence, lease.domain_pages) for lease in leases.values()} == {(None, 0)}
+    lease = leases["www.a.test"]
+    said = settlement(
+        lease,
+        hosts=[give_back(lease)],
+        evidence={"www.a.test": "[1]"},
+        domains={"a.test": 3, "c.test": 1},
+    )
+    assert (await frontier.settle(NOW, said)).written
+    await frontier.add([page("other.a.test/1")])
+    leases = {lease.host: lease for lease in (await frontier.take(NOW, 9, 1)).leases}
+    assert {host: (lease.evidence, lease.domain_pages) for host, lease in leases.items()} == {
+        "www.a.test": ("[1]", 3),
+        "other.a.test": (None, 3),
+    }
+    lease = leases["www.a.test"]
+    said = settlement(lease, hosts=[give_back(lease)], evidence={"www.a.test": "[2]"}, domains={"a.test": -1})
+    await frontier.settle(NOW, said)
+    (lease,) = (await frontier.take(NOW, 9, 1)).leases
+    assert (lease.evidence, lease.domain_pages) == ("[2]", 2)
+    await frontier.begin_run("two", NOW, abandon=True)
+    await frontier.add([seed("www.a.test/1")])
+    (lease,) = (await frontier.take(NOW + 100, 9, 1)).leases
+    assert (lease.evidence, lease.domain_pages) == (None, 0), "a run judges anew"
+
+
+async def test_a_lost_lease_says_nothing_of_traps_and_domains(frontier: RunFrontier) -> None:
+    await frontier.add([seed("www.a.test/1")])
+    lease = await take_one(frontier)
+    said = settlement(lease, evidence={"www.a.test": "[1]"}, domains={"a.test": 3})
+    said.leases["www.a.test"] += 1
+    assert (await frontier.settle(NOW, said)).lost
+    await frontier.settle(NOW, settlement(lease, hosts=[give_back(lease)]))
+    again = await take_one(frontier)
+    assert (again.evidence, again.domain_pages) == (None, 0)

@@ -226,6 +226,22 @@ async def test_a_newer_state_is_refused(sqlite: SqliteMaker) -> None:
     await refuse(sqlite.path, f"newer crawler .schema {VERSION + 1}, this one knows {VERSION}")
 
 
+async def test_an_older_state_is_opened_and_brought_up_to_date(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    await frontier.add([seed("a/1")])
+    await frontier.close()
+    db = apsw.Connection(str(sqlite.path))
+    db.execute("DROP TABLE traps; DROP TABLE domains")
+    db.pragma("user_version", 1)
+    db.close()
+    with open_readonly(sqlite.path) as reader:
+        assert reader.counts().pending == 1
+    frontier = await sqlite.open()
+    (lease,) = (await frontier.take(1e9, 1, 1)).leases
+    assert (lease.evidence, lease.domain_pages) == (None, 0)
+    await frontier.close()
+
+
 async def test_a_truncated_state_is_refused(sqlite: SqliteMaker) -> None:
     frontier = await sqlite.open()
     await frontier.add([seed(f"a/{n}") for n in range(2000)])
