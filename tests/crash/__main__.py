@@ -79,7 +79,7 @@ def _kills(words: argparse.Namespace, folder: Path) -> Verdict:
     def act(made: World) -> bool:
         # In flight, the batch, and three more while a slow disk writes it.
         most = signals.IN_FLIGHT + 4 * batch
-        shown = kill_and_go_on(made, kills, words.seed, longest=0.6, most_open=most)
+        shown = kill_and_go_on(made, kills, words.seed, longest=1.2, most_open=most)
         print(shown, flush=True)
         return True
 

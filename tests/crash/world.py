@@ -21,6 +21,8 @@ from tests.servers import Site
 
 #: A start of the program takes one or two seconds; this only bounds a fault.
 SECONDS = 120.0
+#: Pages a second that a slow and busy machine does at least.
+SLOWEST = 20.0
 #: Starts that one crawl may need when nothing disturbs it any more.
 STARTS = 3
 
@@ -125,7 +127,7 @@ class World:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            timeout=SECONDS,
+            timeout=SECONDS + self.pages / SLOWEST,
             check=False,
         )
         return Ended(done.returncode, done.stderr.decode("utf-8", "replace"))
