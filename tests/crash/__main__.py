@@ -3,6 +3,7 @@
 python -m tests.crash points             SIGKILL at every write, sync, rename ... of a crawl
 python -m tests.crash kills              200 kill -9 at random times in a crawl of 20,000 pages
 python -m tests.crash power              power loss at 100 points x 3 ways to lose what wasn't synced
+python -m tests.crash errors             ENOSPC, EDQUOT, EIO at 48 of those points, from there on or there alone
 python -m tests.crash signals            120 signals at random phases
 python -m tests.crash starts             twenty starts of one job at once
 
@@ -21,7 +22,8 @@ from pathlib import Path
 from tests.crash import power, signals
 from tests.crash.campaign import Act, Verdict, lanes, run_campaign
 from tests.crash.kills import kill_and_go_on
-from tests.crash.points import can_trace, die_at, record
+from tests.crash.points import Point, can_trace, die_at, record, spread
+from tests.crash.refusals import ERRORS, says_no
 from tests.crash.starts import starts_at_once
 from tests.crash.world import World, world
 
@@ -50,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     words = parser().parse_args()
-    if words.campaign in ("points", "power") and not can_trace():
+    if words.campaign in ("points", "power", "errors") and not can_trace():
         print("strace is not here or may not trace (apt-get install strace)", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="crash-", dir=words.folder) as folder:
@@ -104,6 +106,21 @@ def _power(words: argparse.Namespace, folder: Path) -> Verdict:
         return run_campaign(_chosen(cases, words), worlds)
 
 
+def _errors(words: argparse.Namespace, folder: Path) -> Verdict:
+    def act(made: World, point: Point, error: str, lasting: bool) -> bool:
+        return says_no(made, point, error, from_then_on=lasting).code == 6
+
+    with lanes(folder, words.jobs, words.pages or 60, batch=words.batch or 10) as worlds:
+        chosen = spread(record(worlds[0]), words.cases or 48)
+        words.cases = None
+        cases: list[tuple[str, Act]] = []
+        for at, point in enumerate(chosen):
+            error, lasting = ERRORS[at % 3], at % 2 == 0
+            name = f"{error} {'from' if lasting else 'at'} {point}{' on' if lasting else ''}"
+            cases.append((name, partial(act, point=point, error=error, lasting=lasting)))
+        return run_campaign(_chosen(cases, words), worlds)
+
+
 def _signals(words: argparse.Namespace, folder: Path) -> Verdict:
     count = words.cases or 120
     least: dict[str, float] = {}
@@ -132,7 +149,14 @@ def _starts(words: argparse.Namespace, folder: Path) -> Verdict:
         return run_campaign([(f"{count} starts", partial(starts_at_once, count=count))], [made])
 
 
-CAMPAIGNS = {"points": _points, "kills": _kills, "power": _power, "signals": _signals, "starts": _starts}
+CAMPAIGNS = {
+    "points": _points,
+    "kills": _kills,
+    "power": _power,
+    "errors": _errors,
+    "signals": _signals,
+    "starts": _starts,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,12 +21,12 @@ def test_power_fails(strace: None, small: World) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "new"])
-def test_power_fails_at_many_points(strace: None, large: World, begun: bool) -> None:
-    trace, output = record(large, begun=begun)
+def test_power_fails_at_many_points(strace: None, small: World, begun: bool) -> None:
+    trace, output = record(small, begun=begun)
     for step in spread_steps(trace, 50):
         for loss in Loss:
             try:
-                lose_power(large, trace, output, step, loss)
+                lose_power(small, trace, output, step, loss)
             except AssertionError as error:
                 raise AssertionError(f"after step {step} of {trace.steps}, {loss}: {error}") from error
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.points import Point, failing, groups, record, spread
-from tests.crash.world import SECONDS, Ended, World
+from tests.crash.points import Point, record, spread
+from tests.crash.refusals import ERRORS, says_no
+from tests.crash.world import SECONDS, World
 
 FEW = [
     (Point("state", "pwrite64", 40), "ENOSPC"),
@@ -16,19 +17,6 @@ FEW = [
     (Point("parts", "fdatasync", 2), "EIO"),
     (Point("end", "rename", 1), "EDQUOT"),
 ]
-
-
-def says_no(world: World, point: Point, error: str, *, from_then_on: bool = True) -> Ended:
-    output = world.copy(world.base(), "refused")
-    ended = world.start(
-        output, prefix=failing(groups(output)[point.group], point, error, from_then_on=from_then_on)
-    )
-    assert ended.code in (0, 6), (point, error, ended)
-    assert "Traceback" not in ended.stderr, (point, error, ended)
-    world.is_kept(output)
-    if ended.code == 6:
-        world.is_whole(output)
-    return ended
 
 
 @pytest.mark.parametrize(("point", "error"), FEW, ids=lambda value: str(value))
@@ -44,7 +32,7 @@ def test_errors_at_many_points(strace: None, large: World) -> None:
     """ENOSPC, EDQUOT, EIO from a point on, or at it alone: a fault of the disk that heals must not be passed over."""
     chosen = spread(record(large), 48)
     codes = [
-        says_no(large, point, ("ENOSPC", "EDQUOT", "EIO")[at % 3], from_then_on=at % 2 == 0).code
+        says_no(large, point, ERRORS[at % 3], from_then_on=at % 2 == 0).code
         for at, point in enumerate(chosen)
     ]
     assert codes.count(6) >= 40
