@@ -28,6 +28,7 @@ from bench.table import Results
 from crawler.content.charset import decode, sniff
 from crawler.content.html import read_facts, read_tree
 from crawler.content.page import read_page
+from crawler.content.scan import scan
 from crawler.engine.discovery import Discovery
 from crawler.engine.meter import Meter
 from crawler.engine.parser import Parser, is_heavy
@@ -123,6 +124,7 @@ def of_bytes(pages: list[Sampled], repeats: int) -> list[Cost]:
         _each("charset: named in Content-Type", bodies, lambda body: sniff(body, TYPE), repeats),
         _each("charset: looked for in the page", bodies, lambda body: sniff(body, "text/html"), repeats),
         _each("charset: bytes to text", bodies, lambda body: decode(body, "utf-8"), repeats),
+        _each("links: scan of a plain page", bodies, scan, repeats),
         _each("links: tree of the text", texts, read_tree, repeats),
         _each("links: facts of the tree", trees, read_facts, repeats),
         _each("links: read_page, all of the above", bodies, lambda body: read_page(body, content_type=TYPE), repeats),

@@ -8,38 +8,17 @@ attributes (turbohtml is the only one of five parsers of which that is true), an
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from typing import Final
 
 from turbohtml import Document, Element, HTMLParseError, Namespace, XPath, parse, parse_xml
 
-#: HTML, 2.3.1: ASCII whitespace.
-_SPACE: Final = "\t\n\f\r "
-_SPACES: Final = re.compile(r"[\t\n\f\r ]+")
+from crawler.content.facts import SPACE, SPACES, Html, content_language, has_word, robots_words
 
 #: The tags that have facts of the whole page.
 _HEADS: Final = ("base", "html", "link", "meta", "title")
 
 _HREFS_OF_A: Final = XPath("//a/@href")
 _HREFS_OF_BOTH: Final = XPath("//*[self::a or self::area]/@href")
-
-
-@dataclass(slots=True)
-class Html:
-    """The facts of one page, raw: nothing is resolved, nothing dropped but white space around.
-
-    ``hrefs`` holds each ``a`` and ``area`` with an href, in document order, and whether it may be followed
-    (its ``rel`` has no ``nofollow``). ``base`` is the first ``base`` href. ``robots`` are the words of the
-    meta tags for robots, in lower case.
-    """
-
-    base: str | None = None
-    hrefs: list[tuple[str, bool]] = field(default_factory=list)
-    title: str | None = None
-    canonical: str | None = None
-    language: str | None = None
-    robots: frozenset[str] = frozenset()
 
 
 def read_tree(text: str, *, xml: bool = False) -> Document:
@@ -69,31 +48,30 @@ def read_facts(document: Document, token: str | None = None) -> Html:
     for element in bases:
         href = element.attr("href")
         if href is not None:
-            html.base = href.strip(_SPACE)
+            html.base = href.strip(SPACE)
             break
     for element in titles:
-        html.title = _SPACES.sub(" ", element.text).strip(_SPACE)
+        html.title = SPACES.sub(" ", element.text).strip(SPACE)
         break
     for element in links:
-        if _has_word(element.attr("rel") or "", "canonical"):
+        if has_word(element.attr("rel") or "", "canonical"):
             href = element.attr("href")
             if href is not None:
-                html.canonical = href.strip(_SPACE)
+                html.canonical = href.strip(SPACE)
                 break
     for element in roots:
-        html.language = (element.attr("lang") or element.attr("xml:lang") or "").strip(_SPACE) or None
+        html.language = (element.attr("lang") or element.attr("xml:lang") or "").strip(SPACE) or None
         if html.language is not None:
             break
     names = {"robots", token.lower()} if token else {"robots"}
     robots: set[str] = set()
     language: str | None = None
     for element in metas:
-        if (element.attr("name") or "").strip(_SPACE).lower() in names:
-            robots.update(word.strip(_SPACE).lower() for word in (element.attr("content") or "").split(","))
-        elif language is None and _is_content_language(element):
-            language = (element.attr("content") or "").strip(_SPACE) or None
+        if (element.attr("name") or "").strip(SPACE).lower() in names:
+            robots |= robots_words(element.attr("content") or "")
+        elif language is None and (element.attr("http-equiv") or "").lower() == "content-language":
+            language = content_language(element.attr("content") or "")
     html.language = html.language or language
-    robots.discard("")
     html.robots = frozenset(robots)
     return html
 
@@ -106,15 +84,15 @@ def _hrefs(document: Document) -> list[tuple[str, bool]]:
         for element in document.find_all(tag, attrs={"rel": True}):
             if not _may_follow(element):
                 both = document.select("a[href],area[href]")
-                return [((link.attr("href") or "").strip(_SPACE), _may_follow(link)) for link in both]
+                return [((link.attr("href") or "").strip(SPACE), _may_follow(link)) for link in both]
     found = (_HREFS_OF_BOTH if areas else _HREFS_OF_A)(document)
     assert isinstance(found, list)
-    return [(str(href).strip(_SPACE), True) for href in found]
+    return [(str(href).strip(SPACE), True) for href in found]
 
 
 def _may_follow(element: Element) -> bool:
     rel = element.attr("rel")
-    return rel is None or not _has_word(rel, "nofollow")
+    return rel is None or not has_word(rel, "nofollow")
 
 
 def _heads(document: Document) -> list[list[Element]]:
@@ -150,15 +128,3 @@ def read_main_text(document: Document) -> str:
 def to_markdown(text: str) -> str:
     """The whole page as Markdown, its links as they stand in it."""
     return read_tree(text).to_markdown()
-
-
-def _has_word(value: str, word: str) -> bool:
-    value = value.lower()
-    return word in value and word in _SPACES.split(value)
-
-
-def _is_content_language(element: Element) -> bool:
-    # HTML, 4.2.5.3: with a comma in it, it says nothing.
-    return (element.attr("http-equiv") or "").lower() == "content-language" and "," not in (
-        element.attr("content") or ""
-    )

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from crawler.content.charset import decode, sniff
-from crawler.content.html import Html, read_facts, read_main_text, read_tree
+from crawler.content.facts import Html
+from crawler.content.html import read_facts, read_main_text, read_tree
+from crawler.content.scan import scan
 
 #: MIME Sniffing, 5.2: how many bytes are looked at.
 _RESOURCE_HEADER: Final = 1445
@@ -92,7 +94,7 @@ def read_page(
     part's), ``markdown`` or ``none``; of a text that isn't HTML each of the first three is the text itself.
     ``token`` is our robots token, which X-Robots-Tag and meta tags may name.
 
-    O(len(body)), and one parse whatever is wanted. Never raises, whatever the bytes are.
+    O(len(body)), and at most one parse whatever is wanted. Never raises, whatever the bytes are.
     """
     essence = read_essence(content_type) or sniff_type(body)
     if not is_text(essence):
@@ -102,8 +104,13 @@ def read_page(
         return PageReading(essence, charset, None if want == "none" else decode(body, charset))
     text = decode(body, charset)
     xml = essence == "application/xhtml+xml"
-    tree = read_tree(text, xml=xml)
-    html = read_facts(tree, token)
+    # A plain page needs no tree, unless its text is wanted from one.
+    plain = not xml and charset == "utf-8" and want in ("html", "none")
+    html = scan(body, token) if plain else None
+    tree = None
+    if html is None:
+        tree = read_tree(text, xml=xml)
+        html = read_facts(tree, token)
     if not _NOFOLLOW.isdisjoint(html.robots) or forbids_following(x_robots_tag, token):
         html.hrefs = [(href, False) for href, _ in html.hrefs]
     if xml and want in ("text", "markdown"):
@@ -112,9 +119,9 @@ def read_page(
     match want:
         case "html":
             shown: str | None = text
-        case "text":
+        case "text" if tree is not None:
             shown = read_main_text(tree)
-        case "markdown":
+        case "markdown" if tree is not None:
             shown = tree.to_markdown()
         case _:
             shown = None
