@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from crawler.content.html import Html
+from crawler.content.facts import Html
 from crawler.content.page import PageReading
 
 HEADER: Final = struct.Struct(">BI")
