@@ -233,6 +233,9 @@ class Settler:
         settlement.hosts = [back for back in settlement.hosts if back.host not in lost]
         settlement.robots = [entry for entry in settlement.robots if host_of(f"{entry.origin}/") not in lost]
         settlement.again = [again for again in settlement.again if again.request.host not in lost]
+        settlement.evidence = {
+            host: text for host, text in settlement.evidence.items() if host not in lost and not refused.moved
+        }
         if refused.moved:
             self._start_over(settlement)
         # What was found stays: adding it twice is adding it once. What the filter in front of the frontier has let pass

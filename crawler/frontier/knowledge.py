@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import apsw
 import orjson
@@ -11,6 +12,9 @@ from crawler.frontier.rows import HOST, REQUEST, read_host, read_request
 from crawler.frontier.run_state import DEPTH_LATE, Run
 from crawler.model.frontier import OWN_PENDING, Counts, FileMark, Knowledge
 from crawler.model.reasons import Outcome, Reason
+
+#: What a run may be called.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def know(db: apsw.Connection, key: bytes) -> Knowledge | None:
@@ -47,7 +51,12 @@ def read_run(db: apsw.Connection) -> Run | None:
     """The run that the state belongs to."""
     row: Any = db.execute("SELECT run_id, finished, extra FROM run").fetchall()[0]
     run_id, finished, extra = row
-    return None if run_id is None else Run(run_id, bool(finished), orjson.loads(extra))
+    if run_id is None:
+        return None
+    if not _NAME.fullmatch(run_id):
+        # It names a folder: one that led elsewhere would have files cut and written there.
+        raise ValueError(f"a run's name {run_id!r:.100}")
+    return Run(run_id, bool(finished), dict(orjson.loads(extra)))
 
 
 def counts(db: apsw.Connection) -> Counts:
@@ -57,7 +66,10 @@ def counts(db: apsw.Connection) -> Counts:
         " json((SELECT json_group_object(name, n) FROM tally))) FROM run"
     ).get
     seeds, discovered, final, pending, hosts, tally = orjson.loads(row)
-    return Counts(seeds, discovered, final, pending, hosts, tally)
+    known = Counts(seeds, discovered, final, pending, hosts, tally)
+    if min([seeds, discovered, final, pending, hosts]) < 0 or seeds + discovered != final + pending:
+        raise ValueError(f"an account that does not add up: {seeds} + {discovered} = {final} + {pending}")
+    return known
 
 
 def recount(db: apsw.Connection) -> Counts:
@@ -83,4 +95,7 @@ def recount(db: apsw.Connection) -> Counts:
 def read_salt(db: apsw.Connection) -> int:
     """The 64 bits that seed this state's keys."""
     salt: Any = db.execute("SELECT value FROM meta WHERE name = 'salt'").get
-    return int(salt)
+    number = int(salt)
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"a salt of {number}")
+    return number

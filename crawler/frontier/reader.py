@@ -11,7 +11,7 @@ import apsw
 from crawler.frontier.knowledge import counts, files, know, read_run, read_salt, recount
 from crawler.frontier.run_state import Run
 from crawler.frontier.schema import open_readable
-from crawler.frontier.trouble import trouble
+from crawler.frontier.trouble import trouble, unsound
 from crawler.model.frontier import Counts, FileMark, Knowledge
 
 
@@ -24,30 +24,30 @@ class StateReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db: apsw.Connection = open_readable(path)
-        with trouble(path):
+        with trouble(path), unsound(path):
             self.salt = read_salt(self._db)
 
     def counts(self) -> Counts:
         """The accounting as of the last commit. O(1)."""
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return counts(self._db)
 
     def know(self, key: bytes) -> Knowledge | None:
         """What the state knows of one URL; ``key`` is seeded with :attr:`salt`."""
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return know(self._db, key)
 
     def run(self) -> Run | None:
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return read_run(self._db)
 
     def files(self) -> Sequence[FileMark]:
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return files(self._db)
 
     def recount(self) -> Counts:
         """The accounting counted again, O(URLs): it must equal :meth:`counts`."""
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return recount(self._db)
 
     def close(self) -> None:

@@ -17,21 +17,24 @@ often each registrable domain was asked for URLs that no seed named.
 from __future__ import annotations
 
 import secrets
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
-from crawler.frontier.trouble import trouble
+from crawler.frontier.migrations import migrate, newest
+from crawler.frontier.trouble import DAMAGED, trouble, unsound
 from crawler.model.errors import StorageError
 
-#: Raised with every change of the tables; a file with a larger one was made by a newer program.
-VERSION: Final = 2
 #: "CRWL": says in the file's header whose it is.
 APPLICATION_ID: Final = 0x4352574C
 #: The first SQLite after 3.51.2, the last with the WAL-reset bug (two connections could corrupt the file).
 LEAST_SQLITE: Final = (3, 51, 3)
 
+_NOT_OURS: Final = "it is not a crawler state; name another file or move this one away"
+#: 16 MiB are looked through in 30 ms.
+_CHECKED_BYTES: Final = 16 * 1024 * 1024
 _CACHE_KIB: Final = 64 * 1024
 #: Checkpoint when the log holds 32 MiB: a random index page written by ten settlements reaches the file once.
 _CHECKPOINT_PAGES: Final = 8192
@@ -49,7 +52,7 @@ CREATE TABLE urls(
 CREATE INDEX pending ON urls(host, not_before, priority) WHERE outcome IS NULL;
 """
 
-_SINCE_2: Final = """
+_TRAPS: Final = """
 CREATE TABLE traps(host TEXT PRIMARY KEY, evidence TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE domains(name TEXT PRIMARY KEY, pages INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
@@ -83,7 +86,7 @@ CREATE TABLE files(
 ) STRICT;
 CREATE TABLE tally(name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
-    + _SINCE_2
+    + _TRAPS
     + URLS
 )
 
@@ -91,11 +94,11 @@ CREATE TABLE tally(name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT RO
 def open_writable(path: Path) -> apsw.Connection:
     """Create ``path`` or open it as its only writer. O(1); raises :class:`StorageError`."""
     _refuse_old_sqlite()
-    with trouble(path):
+    with trouble(path), unsound(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         db = apsw.Connection(str(path))
         try:
-            db.set_busy_timeout(_BUSY_MS)
+            _distrust(db)
             empty = _identify(db, path)
             if db.pragma("journal_mode", "wal") != "wal":
                 raise StorageError(
@@ -108,8 +111,10 @@ def open_writable(path: Path) -> apsw.Connection:
             db.pragma("temp_store", "memory")
             if empty:
                 _create(db)
-            elif db.pragma("user_version") < VERSION:
-                _upgrade(db)
+            else:
+                migrate(db, path)
+                _refuse_other_tables(db, path)
+                _look_through(db, path)
         except BaseException:
             db.close(True)
             raise
@@ -119,7 +124,7 @@ def open_writable(path: Path) -> apsw.Connection:
 def open_readable(path: Path) -> apsw.Connection:
     """Open ``path`` for reading only: never writes to it, never checkpoints, works beside its writer."""
     _refuse_old_sqlite()
-    with trouble(path):
+    with trouble(path), unsound(path):
         if not path.is_file():
             raise StorageError(f"{path}: there is no state here; run the job first")
         try:
@@ -140,10 +145,13 @@ def open_readable(path: Path) -> apsw.Connection:
 def _connect_readable(path: Path, name: str, flags: int) -> apsw.Connection:
     db = apsw.Connection(name, flags=flags)
     try:
-        db.set_busy_timeout(_BUSY_MS)
+        _distrust(db)
         db.pragma("query_only", 1)
         if _identify(db, path):
             raise StorageError(f"{path}: there is no state here; run the job first")
+        # An older one has all that a reader looks at, and is not migrated by looking.
+        if db.pragma("user_version") == newest():
+            _refuse_other_tables(db, path)
     except BaseException:
         db.close(True)
         raise
@@ -162,24 +170,59 @@ def _refuse_old_sqlite() -> None:
 def _identify(db: apsw.Connection, path: Path) -> bool:
     """Whose file is it? ``True`` for an empty one; raises for another program's or a newer one's."""
     owner, version = db.pragma("application_id"), db.pragma("user_version")
-    if owner == APPLICATION_ID and 1 <= version <= VERSION:
-        # What an older one lacks is made when it is opened for writing; a reader doesn't look there.
+    if owner == APPLICATION_ID and 1 <= version <= newest():
         return False
-    if owner == APPLICATION_ID and version > VERSION:
+    if owner == APPLICATION_ID and version > newest():
         raise StorageError(
-            f"{path}: made by a newer crawler (schema {version}, this one knows {VERSION}); "
+            f"{path}: made by a newer crawler (schema {version}, this one knows {newest()}); "
             "update this program or name another state"
         )
     tables = db.execute("SELECT count(*) FROM sqlite_schema").get
     if owner == 0 and version == 0 and not tables:
         return True
-    raise StorageError(f"{path}: it is not a crawler state; name another file or move this one away")
+    raise StorageError(f"{path}: {_NOT_OURS}")
 
 
-def _upgrade(db: apsw.Connection) -> None:
-    with db:
-        db.execute(_SINCE_2)
-        db.pragma("user_version", VERSION)
+def _distrust(db: apsw.Connection) -> None:
+    """The file may come from anywhere: its schema gets no function with a side effect to call, nothing rewrites the
+    schema behind SQL's back, and cells are checked as pages are read."""
+    db.set_busy_timeout(_BUSY_MS)
+    db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
+    db.pragma("cell_size_check", 1)
+
+
+def _refuse_other_tables(db: apsw.Connection, path: Path) -> None:
+    """A trigger, a view, a column or an index that this program did not make is no state of its own. O(tables)."""
+    if read_tables(db) != _own_tables():
+        raise StorageError(f"{path}: {_NOT_OURS}")
+
+
+def read_tables(db: apsw.Connection) -> set[tuple[str, str, str, str]]:
+    """What the schema holds: type, name, table, and the SQL of each but for its blanks."""
+    rows: Any = db.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema").fetchall()
+    return {(kind, name, table, "".join(sql.split()).lower()) for kind, name, table, sql in rows}
+
+
+@cache
+def _own_tables() -> set[tuple[str, str, str, str]]:
+    made = apsw.Connection(":memory:")
+    try:
+        made.execute(_TABLES)
+        return read_tables(made)
+    finally:
+        made.close(True)
+
+
+def _look_through(db: apsw.Connection, path: Path) -> None:
+    """SQLite's own check where it costs little: every page is read, every value held to its column's type."""
+    if db.pragma("page_count") * db.pragma("page_size") > _CHECKED_BYTES:
+        return
+    found: Any = db.execute("PRAGMA quick_check(1)").get
+    if found != "ok":
+        raise StorageError(f"{path}: it is damaged; {DAMAGED} ({' '.join(str(found).split())})")
 
 
 def _create(db: apsw.Connection) -> None:
@@ -190,4 +233,4 @@ def _create(db: apsw.Connection) -> None:
             (str(secrets.randbits(64)),),
         )
         db.pragma("application_id", APPLICATION_ID)
-        db.pragma("user_version", VERSION)
+        db.pragma("user_version", newest())

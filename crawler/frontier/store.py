@@ -56,7 +56,7 @@ from crawler.frontier.statements import (
     REROUTE_URLS,
     RETURN_HOSTS,
 )
-from crawler.frontier.trouble import trouble
+from crawler.frontier.trouble import trouble, unsound
 from crawler.model.frontier import (
     OWN_PENDING,
     Counts,
@@ -79,6 +79,7 @@ _HOSTS: Final = 64
 _SEEDS: Final = 16_384
 #: A token is the number of openings of the state and then a count: none is used twice, power cut or not.
 _TOKENS: Final = 1 << 32
+_MOST_STARTS: Final = 1 << 30
 
 
 @dataclass(slots=True)
@@ -149,11 +150,13 @@ class Store:
         self._durable: bool | None = None
         self._seeds: dict[str, int] = {}
         try:
-            with trouble(path):
+            with trouble(path), unsound(path):
                 self._ledger = self._read_ledger()
                 self.salt = read_salt(self._db)
                 before: Any = self._db.execute("SELECT value FROM meta WHERE name = 'starts'").get
                 starts = int(before) + 1
+                if not 0 < starts < _MOST_STARTS:
+                    raise ValueError(f"{starts} starts")
                 self._token = starts * _TOKENS
             with self._transaction(durable=True):
                 self._db.execute("UPDATE meta SET value = ? WHERE name = 'starts'", (str(starts),))
@@ -211,8 +214,9 @@ class Store:
 
     def _read(self, statement: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
         """The one JSON text that ``statement`` gives, as a list."""
-        answer: list[Any] = orjson.loads(self._db.execute(statement, bindings).get)
-        return answer
+        with unsound(self._path):
+            answer: list[Any] = orjson.loads(self._db.execute(statement, bindings).get)
+            return answer
 
     def _write(self, statement: str, rows: Sequence[Any]) -> None:
         """Run ``statement`` over ``rows`` given as one JSON text."""
@@ -417,34 +421,30 @@ class Store:
         return [lease for lease in leases if lease.requests]
 
     def _lease_of(self, rows: Iterable[Any], limit: int, *, refill: bool) -> list[Lease]:
-        leases = []
+        with unsound(self._path):
+            return list(self._read_leases_of(rows, limit, refill=refill))
+
+    def _read_leases_of(self, rows: Iterable[Any], limit: int, *, refill: bool) -> Iterator[Lease]:
         for (name, token, *state), fresh, ripe, robots in rows:
             urls = sorted(fresh + ripe, key=_by_priority) if ripe else fresh
             for url in urls[:limit]:
                 if isinstance(url[16], int):
                     self._remember_seed(url[5], url[16])
-            leases.append(
-                Lease(
-                    host=name,
-                    token=token,
-                    requests=[read_request(url, name) for url in urls[:limit]],
-                    state=read_host(state),
-                    robots={entry[0]: read_robots(entry) for entry in robots},
-                    more=len(urls) > limit,
-                    refill=refill,
-                )
+            yield Lease(
+                host=name,
+                token=token,
+                requests=[read_request(url, name) for url in urls[:limit]],
+                state=read_host(state),
+                robots={entry[0]: read_robots(entry) for entry in robots},
+                more=len(urls) > limit,
+                refill=refill,
             )
-        return leases
 
     def _add_evidence(self, leases: Sequence[Lease]) -> None:
         """What is known of each host's traps, and of what its registrable domain has cost. O(leases) look-ups."""
-        evidence: Any = orjson.loads(
-            self._db.execute(READ_EVIDENCE, (encode([lease.host for lease in leases]),)).get
-        )
+        evidence: Any = self._read(READ_EVIDENCE, (encode([lease.host for lease in leases]),))
         domains = {lease.host: registrable(lease.host) for lease in leases}
-        pages: Any = orjson.loads(
-            self._db.execute(READ_DOMAINS, (encode(list(dict.fromkeys(domains.values()))),)).get
-        )
+        pages: Any = self._read(READ_DOMAINS, (encode(list(dict.fromkeys(domains.values()))),))
         for lease in leases:
             lease.evidence = evidence.get(lease.host)
             lease.domain_pages = pages.get(domains[lease.host], 0)
@@ -565,21 +565,21 @@ class Store:
         return self._ledger.counts()
 
     def know(self, key: bytes) -> Knowledge | None:
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return know(self._db, key)
 
     def files(self) -> list[FileMark]:
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return files(self._db)
 
     def recount(self) -> Counts:
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return recount(self._db)
 
     # -- the run -----------------------------------------------------------------------------------------
 
     def run(self) -> Run | None:
-        with trouble(self._path):
+        with trouble(self._path), unsound(self._path):
             return read_run(self._db)
 
     def begin_run(self, run_id: str, now: float, extra: Mapping[str, Any], abandon: bool) -> None:

@@ -11,6 +11,7 @@ import apsw
 
 from crawler.model.errors import StorageError
 
+DAMAGED: Final = "restore it, or move it away to start the job anew"
 #: What went wrong and what to do about it. Errors not named here are bugs and stay what they are.
 _ADVICE: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.FullError, "the disk is full; free some space and run again"),
@@ -18,7 +19,9 @@ _ADVICE: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.PermissionsError, "access is denied; give yourself read and write access to it and run again"),
     (apsw.CantOpenError, "it cannot be opened; check that the folder exists and may be read and written"),
     (apsw.NotADBError, "it is not a crawler state; name another file or move this one away"),
-    (apsw.CorruptError, "it is damaged; restore it, or move it away to start the job anew"),
+    (apsw.CorruptError, f"it is damaged; {DAMAGED}"),
+    (apsw.ConstraintError, f"it is damaged; {DAMAGED}"),
+    (apsw.MismatchError, f"it is damaged; {DAMAGED}"),
     (apsw.IOError, "reading or writing it failed; check the disk (network file systems do not work)"),
     (apsw.BusyError, "another program holds it; wait for that to end"),
     (apsw.LockedError, "another program holds it; wait for that to end"),
@@ -28,7 +31,12 @@ _ADVICE: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
 )
 
 #: Here what was committed may well be lost.
-_LOSSES: Final = (apsw.CorruptError, apsw.NotADBError)
+_LOSSES: Final = (apsw.CorruptError, apsw.NotADBError, apsw.ConstraintError, apsw.MismatchError)
+
+
+#: What SQLite calls an error of the statement and is one of the file: json_array() of a blob where a text should be, a
+#: header that says it is of no known format.
+_SIGNS: Final = ("JSON", "unsupported file format")
 
 
 @contextmanager
@@ -41,6 +49,20 @@ def trouble(path: Path) -> Iterator[None]:
             if isinstance(error, kind):
                 kept = "" if kind in _LOSSES else "; nothing committed is lost"
                 raise StorageError(f"{path}: {advice}{kept} ({error})") from error
+        if isinstance(error, apsw.SQLError) and any(sign in str(error) for sign in _SIGNS):
+            raise StorageError(f"{path}: it is damaged; {DAMAGED} ({error})") from error
         raise
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}; nothing committed is lost") from error
+
+
+@contextmanager
+def unsound(path: Path) -> Iterator[None]:
+    """Reading rows: what no crawler wrote (an outcome that is none, text that is no JSON, nothing where something
+    should be) is damage, not a bug. Around reading only: else a bug would pass for damage."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError) as error:
+        raise StorageError(
+            f"{path}: it is damaged; {DAMAGED} (it holds what no crawler writes: {error})"
+        ) from error

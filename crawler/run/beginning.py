@@ -9,7 +9,7 @@ from typing import Any
 
 from crawler.engine.snapshot import Snapshot
 from crawler.frontier import RunFrontier
-from crawler.model.errors import UsageError
+from crawler.model.errors import StorageError, UsageError
 from crawler.run.abandoning import abandon
 from crawler.run.ending import FINISHED, GATED, Ending, places, publish
 from crawler.run.layout import JobFolder, read_json
@@ -50,14 +50,34 @@ async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> En
 
 async def require_own(start: Start, frontier: RunFrontier) -> None:
     """Raises :class:`UsageError` where the state is another job's: its unfinished run would go on in our output, and
-    its own output would never have the rest."""
+    its own output would never have the rest. Raises :class:`StorageError` where it says of its run what no start
+    writes."""
     known = await frontier.run()
+    if known is not None and not _is_an_account(known.extra):
+        raise StorageError(
+            f"{start.settings.frontier.url}: the state of job {start.job} is damaged; restore it, or move it away to"
+            f" start the job anew (its account of run {known.run_id} is none)"
+        )
     owner = known.extra.get("job", start.job) if known is not None else start.job
     if owner != start.job:
         raise UsageError(
             f"[frontier] url = {start.settings.frontier.url!r} is the state of job {owner}, this is job {start.job}:"
             " each job needs a state of its own"
         )
+
+
+def _is_an_account(extra: Mapping[str, Any]) -> bool:
+    """Has it the shape in which starts write it? The state may come from anywhere."""
+    starts, examples = extra.get("starts", []), extra.get("examples", {})
+    if not isinstance(starts, list) or not isinstance(examples, dict):
+        return False
+    settings = [start.get("settings", {}) if isinstance(start, dict) else None for start in starts]
+    return (
+        all(isinstance(each, dict) for each in settings)
+        and all(isinstance(section, dict) for each in settings if each for section in each.values())
+        and all(isinstance(extra.get(name, ""), str) for name in ("started_at", "finished_at", "job"))
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in examples.values())
+    )
 
 
 async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Beginning:

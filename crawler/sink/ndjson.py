@@ -47,7 +47,7 @@ _UNPACKERS: Final[dict[str, Callable[[IO[bytes]], AbstractContextManager[Iterabl
     "zstd": zstd.ZstdFile,
     "gzip": lambda file: gzip.GzipFile(fileobj=file),
 }
-_PART: Final = re.compile(r"pages-(\d+)-(\d{5,})\.ndjson")
+_PART: Final = re.compile(r"pages-(\d{1,9})-(\d{5,9})\.ndjson(\.zst|\.gz)?")
 
 
 class PartLost(StorageError):
@@ -270,7 +270,7 @@ class NdjsonSink:
             if path.name.removesuffix(OPEN) not in known:
                 path.unlink()
         for mark in marks:
-            match = _PART.match(mark.name)
+            match = _PART.fullmatch(mark.name)
             if match is None or int(match[1]) != self._worker:
                 continue
             self._next = max(self._next, int(match[2]) + 1)

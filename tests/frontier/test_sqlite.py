@@ -20,7 +20,8 @@ import apsw
 import pytest
 
 from crawler.frontier import SqliteFrontier, open_readonly, statements
-from crawler.frontier.schema import APPLICATION_ID, VERSION, open_writable
+from crawler.frontier.migrations import newest
+from crawler.frontier.schema import APPLICATION_ID, open_writable
 from crawler.model.errors import StorageError
 from crawler.model.frontier import Counts, FileMark, Held, RobotsEntry
 from crawler.model.request import Request
@@ -221,9 +222,9 @@ async def test_a_newer_state_is_refused(sqlite: SqliteMaker) -> None:
     await (await sqlite.open()).close()
     db = apsw.Connection(str(sqlite.path))
     assert db.pragma("application_id") == APPLICATION_ID
-    db.pragma("user_version", VERSION + 1)
+    db.pragma("user_version", newest() + 1)
     db.close()
-    await refuse(sqlite.path, f"newer crawler .schema {VERSION + 1}, this one knows {VERSION}")
+    await refuse(sqlite.path, f"newer crawler .schema {newest() + 1}, this one knows {newest()}")
 
 
 async def test_an_older_state_is_opened_and_brought_up_to_date(sqlite: SqliteMaker) -> None:

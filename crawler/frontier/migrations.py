@@ -1,0 +1,42 @@
+"""How an older state becomes a current one: step by step, each in one transaction.
+
+To change the tables: change them in ``schema.py``, and append to :data:`STEPS` the SQL that makes the same of a state
+as it was. That raises the version by itself; a test compares what the steps make of every older state with a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+log = logging.getLogger("crawler.frontier")
+
+#: Step n (from 1) takes a state of schema n to n + 1. Steps are never changed, only appended.
+STEPS: Final[tuple[str, ...]] = (
+    # Traps: evidence of each host, pages of each registrable domain.
+    """
+    CREATE TABLE traps(host TEXT PRIMARY KEY, evidence TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE domains(name TEXT PRIMARY KEY, pages INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+def newest() -> int:
+    """The schema that this program reads and writes (``PRAGMA user_version``)."""
+    return 1 + len(STEPS)
+
+
+def migrate(db: apsw.Connection, path: Path) -> None:
+    """Bring the state to the newest schema. O(what the steps touch).
+
+    Each step and its version are committed together: a crash leaves a state of one schema or the next, whole, and the
+    next start goes on from there. Errors of SQLite are raised as they are.
+    """
+    for step in range(int(db.pragma("user_version")), newest()):
+        with db:
+            db.execute(STEPS[step - 1])
+            db.pragma("user_version", step + 1)
+        log.info(f"{path}: migrated from schema {step} to {step + 1}")
