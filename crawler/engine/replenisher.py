@@ -20,6 +20,9 @@ HOSTS_PER_WORKER = 3
 #: URLs in memory over all hosts, about 400 bytes each: with 10,000 hosts in hand each gets five at a time.
 _URLS_IN_HAND = 50_000
 _FEWEST_URLS = 4
+#: URLs that one look brings: about 0.1 s of the frontier's thread. The first request waits for the first look: with
+#: 50,000 URLs it came 0.7 s of CPU time later.
+_URLS_A_LOOK = 8_000
 
 
 class Replenisher:
@@ -83,7 +86,11 @@ class Replenisher:
         thirsty = {visit.host: visit for visit in bench.thirsty}
         bench.thirsty.clear()
         wanted = list(bench.wanted)
-        urls = max(_FEWEST_URLS, min(self._urls_per_host, _URLS_IN_HAND // max(1, len(bench) + hosts)))
+        if not len(bench):
+            # Nobody has anything to do: what the workers need for now comes before what they need next.
+            hosts = min(hosts, self._workers)
+        in_hand = min(self._urls_per_host, _URLS_IN_HAND // max(1, len(bench) + hosts))
+        urls = max(_FEWEST_URLS, min(in_hand, _URLS_A_LOOK // max(1, len(held) + hosts)))
         bench.low_water = max(1, urls // 3)
         self.looking = True
         self._nothing_before = _NEVER if hosts else self._nothing_before

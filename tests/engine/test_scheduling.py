@@ -16,6 +16,7 @@ from tests.engine.vocabulary import (
     crawl,
     moved,
     page,
+    seed,
     settings,
     text,
     virtually,
@@ -280,3 +281,27 @@ def test_hosts_let_go_under_a_delay_need_no_commit_each():
     assert len(done.by_url) == 103
     assert done.took < 11.0
     assert done.sink.flushes < 20
+
+
+def test_the_first_request_waits_for_a_small_look():
+    """A run is resumed with 16,000 URLs pending on 200 hosts: the first look takes what the workers need, and none
+    takes all that fits into memory."""
+
+    looks: list[int] = []
+
+    class Counted(MemoryFrontier):
+        async def take(self, *arguments, **more):
+            taken = await super().take(*arguments, **more)
+            looks.append(sum(len(lease.requests) for lease in taken.leases))
+            return taken
+
+    async def one_run():
+        frontier = Counted(clock=clock)
+        await frontier.begin_run("run", clock())
+        names = [f"http://h{host}.test/{n}" for host in range(200) for n in range(80)]
+        await frontier.add([seed(name, frontier.salt) for name in names])
+        await crawl({}, [], frontier=frontier, workers=64, made=settings(max_pages=100))
+
+    virtually(one_run())
+    assert 0 < looks[0] <= 64 * 80
+    assert max(looks) <= 8_000
