@@ -119,6 +119,12 @@ def test_barren_pages_that_good_ones_name_are_no_evidence(fresh):
     assert traps.write(last=True) is None
 
 
+def test_a_hundred_barren_pages_that_good_ones_name_leave_no_evidence():
+    traps = HostTraps(5)
+    assert walk(traps, (f"{H}/use/{n}" for n in range(100)), demoted=False) == []
+    assert walk(traps, (f"{H}/use/{n}" for n in range(4)), demoted=True) == []
+
+
 @given(st.integers(0, 5))
 def test_one_new_page_in_six_is_enough_for_ever(offset):
     traps = HostTraps(20)
