@@ -20,9 +20,10 @@ from crawler.content.page import read_page
 from crawler.engine.parser_wire import BODY, END, HEADER, READY, TASK, frame, page_frames, sitemap_frames
 
 #: Bytes of address space that a page may take beside what is held before: by its own bytes, and at least. As
-#: a tree, pages of 10 MiB took 110 MiB (manuals) and 190 (links alone), hostile ones 80 times their size.
+#: a tree, pages of 10 MiB took 110 MiB (manuals) and 190 (links alone), hostile ones 80 times their size; a
+#: megabyte of NULs, each of them an error that the parser keeps, 50.
 _MEMORY_FACTOR: Final = 32
-_LEAST_MEMORY: Final = 48 * 1024 * 1024
+_LEAST_MEMORY: Final = 64 * 1024 * 1024
 #: The same for a sitemap, which is read as a stream: 50,000 entries, or 10 MiB in another charset than UTF-8.
 _SITEMAP_MEMORY: Final = 320 * 1024 * 1024
 #: Bytes: grown beyond this it ends after its reply, and the next one starts small.
