@@ -184,7 +184,13 @@ class Feeder:
             known.asking = True
             url = f"{origin}/robots.txt"
             robots = Request(
-                url, self._key_of(url), visit.host, Kind.ROBOTS, attempt=known.attempt, via=request.url
+                url,
+                self._key_of(url),
+                visit.host,
+                Kind.ROBOTS,
+                attempt=known.attempt,
+                via=request.url,
+                seed=request.seed or request.url,
             )
             return AuxRequest(robots, visit.host, origin)
         known.fresh = False

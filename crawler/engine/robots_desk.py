@@ -85,6 +85,7 @@ class RobotsDesk:
             url.host,
             Kind.ROBOTS,
             via=before.url,
+            seed=before.seed,
             redirects=before.redirects + 1,
             # A try that fails at a later hop is a try: else it would be asked for ever.
             attempt=before.attempt,

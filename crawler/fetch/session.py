@@ -28,6 +28,7 @@ from crawler.model.request import Kind, Request
 from crawler.model.response import REDIRECTS, Attempted, Response
 from crawler.model.settings import HostOverride, Http
 from crawler.rules.addresses import AddressRules
+from crawler.rules.trust import is_trusted
 
 #: What is read of the body of a redirect, so that its connection can be used again.
 _DRAINED: Final = 64 * 1024
@@ -69,13 +70,16 @@ class _HostRules:
     total: float
     connect: float
     silence: float
+    #: ``headers`` and those that may hold credentials, for requests that are trusted with them; None: there are none.
+    private: Mapping[str, str] | None = None
 
 
 class Session:
     """A :class:`~crawler.model.protocols.Fetcher` over one ``aiohttp.ClientSession``.
 
     Make it inside the running loop, with :meth:`open`; it belongs to that loop until :meth:`close`. It carries the
-    global headers only: what is for one host goes with each request to it, and never to another origin.
+    global headers only: what is for one host goes with each request to it, and its ``headers``, which may be
+    credentials, over https at the default port or to the origin of the request's own seed only.
 
     ``robots_size`` and ``sitemap_size`` (bytes, decoded) cap a robots.txt and a sitemap, ``wants_type`` says which
     content types are read, ``longest_delay`` (seconds) is what an idle connection must outlast, ``rate_window``
@@ -193,6 +197,8 @@ class Session:
         if self._settings.proxy is not None:
             self._check_address(request, attempt)
         headers = rules.headers
+        if rules.private is not None and is_trusted(request):
+            headers = rules.private
         if request.etag or request.last_modified:
             headers = {**headers, **_conditions(request)}
         answer = await self._session.get(
@@ -345,14 +351,13 @@ class Session:
 
     def _host_rules(self, override: HostOverride) -> _HostRules:
         general = self._general
-        headers = _merged(override.headers)
-        if override.user_agent is not None:
-            headers["User-Agent"] = override.user_agent
+        agent = {"User-Agent": override.user_agent} if override.user_agent is not None else {}
         return _HostRules(
-            headers,
+            agent,
             override.timeout if override.timeout is not None else general.total,
             override.connect_timeout if override.connect_timeout is not None else general.connect,
             override.headers_timeout if override.headers_timeout is not None else general.silence,
+            _merged(override.headers, agent) if override.headers else None,
         )
 
 

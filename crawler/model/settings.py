@@ -225,7 +225,7 @@ class HostOverride:
     delay: float | None = _setting(None, "as [politeness] delay", unit="s")
     per_host: int | None = _setting(None, "as [politeness] per_host")
     headers: Mapping[str, str] = _setting(
-        {}, "further headers for this host only, on every scheme and port of it"
+        {}, "further headers for this host only: over https at the default port, and to the origin of a seed"
     )
     timeout: float | None = _setting(None, "as [http] timeout", unit="s")
     connect_timeout: float | None = _setting(None, "as [http] connect_timeout", unit="s")

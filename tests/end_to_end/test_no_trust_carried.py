@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crawler.model.settings import Http
-from tests.servers import RawSite, html
+from tests.servers import RawSite, Site, html
 
 SECRET = "hunter2"
 
@@ -56,6 +56,40 @@ def test_headers_and_cookies_stay_with_their_host(site, dns, crawl):
         assert asked.headers["x-everybody"] == "yes"
         assert "cookie" not in asked.headers
         assert "referer" not in asked.headers, "not even the address of the page that a URL stands on"
+
+
+def test_headers_of_a_host_stay_with_the_origin_of_the_seed(site, dns, crawl):
+    """Another port of the same host is somebody else's: reached by link, redirect, robots.txt and sitemap."""
+    with Site(address="0.0.0.0") as elsewhere:
+        ours, theirs = site.host("a.test"), elsewhere.host("a.test")
+        ours.page("/", [theirs.url("/linked"), "/again"])
+        ours.page("/again")
+        ours.redirect("/moved", theirs.url("/target"))
+        ours.robots(f"Sitemap: {theirs.url('/map.txt')}\n")
+        theirs.robots(redirect="/rules.txt")
+        for path in ("/linked", "/target", "/rules.txt"):
+            theirs.page(path)
+        theirs.page("/map.txt", body=theirs.url("/listed").encode(), type="text/plain")
+        theirs.page("/listed")
+        headers = {"Authorization": f"Bearer {SECRET}"}
+        ended = crawl(
+            [ours.url("/"), ours.url("/moved")],
+            nameserver=dns.address,
+            config={'hosts."a.test"': {"headers": headers, "user_agent": "special/1"}},
+        )
+        assert ended.code == 0, ended
+        assert set(elsewhere.log.paths()) == {
+            "/robots.txt",
+            "/rules.txt",
+            "/linked",
+            "/target",
+            "/map.txt",
+            "/listed",
+        }
+        assert set(site.log.paths()) == {"/robots.txt", "/", "/again", "/moved"}
+        assert all(asked.headers.get("authorization") == f"Bearer {SECRET}" for asked in site.log)
+        assert all("authorization" not in asked.headers for asked in elsewhere.log)
+        assert {asked.headers["user-agent"] for asked in [*site.log, *elsewhere.log]} == {"special/1"}
 
 
 def test_credentials_in_urls_are_neither_sent_nor_written(site, crawl):
