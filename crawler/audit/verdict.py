@@ -90,7 +90,13 @@ class _Audit:
         manifest = self._read_manifest()
         state, known = self._open_state(manifest)
         if manifest is None and known is None:
-            self._fault("run.json is missing, and there is no state that knows this run")
+            if (self._place.folder / "start.json").is_file():
+                self._fault(
+                    "its frontier is in memory, and it goes on or has died: nothing speaks for it; if it has died, the"
+                    " next start of the job abandons it"
+                )
+            else:
+                self._fault("run.json is missing, and there is no state that knows this run")
             return
         marks: list[Mark] | None = None
         if manifest is not None:

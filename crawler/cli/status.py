@@ -62,7 +62,9 @@ def standing(job: Path) -> Standing:
     owner = lock_owner(job / "lock")
     newest = newest_run(job)
     try:
-        manifest = None if newest is None else read_json(newest / "run.json")
+        # While its frontier is in memory a run has said only how it began.
+        names = ("run.json", "start.json")
+        manifest = newest and next(filter(None, (read_json(newest / name) for name in names)), None)
     except (OSError, ValueError) as error:
         raise StorageError(f"{newest}/run.json: it cannot be read ({error})") from error
     content: dict[str, Any] = manifest if isinstance(manifest, dict) else {}

@@ -12,7 +12,7 @@ from crawler.frontier import RunFrontier
 from crawler.model.errors import StorageError, UsageError
 from crawler.run.abandoning import abandon
 from crawler.run.ending import FINISHED, GATED, Ending, places, publish
-from crawler.run.layout import JobFolder, read_json
+from crawler.run.layout import JobFolder, read_json, write_json
 from crawler.run.start import RunInfo, Start, iso
 
 log = logging.getLogger("crawler.run")
@@ -68,14 +68,15 @@ async def require_own(start: Start, frontier: RunFrontier) -> None:
 
 def _is_an_account(extra: Mapping[str, Any]) -> bool:
     """Has it the shape in which starts write it? The state may come from anywhere."""
-    starts, examples = extra.get("starts", []), extra.get("examples", {})
-    if not isinstance(starts, list) or not isinstance(examples, dict):
+    starts, examples, noted = extra.get("starts", []), extra.get("examples", {}), extra.get("noted", {})
+    if not isinstance(starts, list) or not isinstance(examples, dict) or not isinstance(noted, dict):
         return False
     settings = [start.get("settings", {}) if isinstance(start, dict) else None for start in starts]
     return (
         all(isinstance(each, dict) for each in settings)
         and all(isinstance(section, dict) for each in settings if each for section in each.values())
         and all(isinstance(extra.get(name, ""), str) for name in ("started_at", "finished_at", "job"))
+        and all(isinstance(each, dict) for each in noted.values())
         and all(isinstance(pair, list) and len(pair) == 2 for pair in examples.values())
     )
 
@@ -99,6 +100,11 @@ async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Begin
     run_id = folder.new_run_id(start.at)
     extra = {"job": start.job, "started_at": iso(start.at), "starts": [this]}
     await frontier.begin_run(run_id, start.at, extra, abandon=start.fresh)
+    if start.settings.frontier.url == "memory":
+        write_json(
+            folder.only_in_memory(run_id),
+            {"schema": "start/1", "run_id": run_id, **extra, "settings": this["settings"]},
+        )
     return Beginning(run_id, extra, False)
 
 

@@ -15,6 +15,7 @@ from crawler.frontier import RunFrontier, open_frontier, state_path
 from crawler.model.errors import StorageError, UsageError
 from crawler.model.protocols import Sink
 from crawler.model.settings import Settings
+from crawler.run.abandoning import abandon_dead
 from crawler.run.assembly import Plan, longest_delay
 from crawler.run.beginning import begin, complete, require_own
 from crawler.run.ending import FINISHED, GATED, NO_ROOM, Crawled, Ending, end, run_json, verdict
@@ -85,6 +86,8 @@ async def _to_files(start: Start) -> Ending:
         frontier = await open_frontier(settings.frontier.url, folder.state, longest_delay(settings))
         stack.push_async_callback(frontier.close)
         await require_own(start, frontier)
+        for run_id in folder.died_in_memory():
+            abandon_dead(start, folder, run_id)
         ending = await complete(start, frontier, folder)
         if ending is not None and not start.fresh:
             return ending

@@ -69,6 +69,7 @@ async def end(
     content = run_json(start, run_id, outcome, crawled, counts, files, extra.get("starts", []))
     content["started_at"] = extra.get("started_at", content["started_at"])
     write_json(folder.run(run_id) / "run.json", content)
+    folder.only_in_memory(run_id).unlink(missing_ok=True)
     if code in (FINISHED, GATED):
         await publish(frontier, folder, run_id, extra, content, code)
     else:

@@ -34,6 +34,24 @@ class JobFolder:
     def run(self, run_id: str) -> Path:
         return self.path / "runs" / run_id
 
+    def only_in_memory(self, run_id: str) -> Path:
+        """What stands in a run's folder while its frontier is in memory: the run as it began, until its run.json is."""
+        return self.run(run_id) / "start.json"
+
+    def died_in_memory(self) -> list[str]:
+        """Runs whose frontier was in memory and died with their process, by name. O(runs); for whoever holds the lock.
+
+        Raises :class:`StorageError`."""
+        try:
+            left = sorted(path.parent for path in (self.path / "runs").glob("*/start.json"))
+            for folder in left:
+                if (folder / "run.json").exists():
+                    # It had ended, and was cut off before the last step.
+                    (folder / "start.json").unlink()
+            return [folder.name for folder in left if (folder / "start.json").exists()]
+        except OSError as error:
+            raise StorageError(f"{error.filename}: {error.strerror}{_KEPT}") from error
+
     def make(self) -> None:
         """Raises :class:`StorageError`."""
         try:

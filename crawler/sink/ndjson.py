@@ -50,6 +50,15 @@ _UNPACKERS: Final[dict[str, Callable[[IO[bytes]], AbstractContextManager[Iterabl
 _PART: Final = re.compile(r"pages-(\d{1,9})-(\d{5,9})\.ndjson(\.zst|\.gz)?")
 
 
+def unpacked(name: str, file: IO[bytes]) -> AbstractContextManager[Iterable[bytes]]:
+    """The lines of the part ``name``, read from where ``file`` stands."""
+    return _UNPACKERS[_compression_of(name)](file)
+
+
+def _compression_of(name: str) -> str:
+    return next(kind for kind, end in reversed(_SUFFIXES.items()) if name.endswith(end))
+
+
 class PartLost(StorageError):
     """What was committed to the open part is not there any more."""
 
@@ -219,7 +228,7 @@ class NdjsonSink:
         self._name = mark.name
         self._settled = mark
         self._end, self._rows = mark.end, mark.rows
-        self._compress = next(kind for kind, end in reversed(_SUFFIXES.items()) if mark.name.endswith(end))
+        self._compress = _compression_of(mark.name)
         self._pack = _PACKERS[self._compress]
         self._file = await aiofiles.open(self._path(OPEN), "r+b", buffering=0)
         await self._file.seek(mark.end)
