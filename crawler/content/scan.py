@@ -15,7 +15,7 @@ HTML so tame that the tree builder (HTML, 13.2.6) neither drops, moves, copies n
   the tree's. So are NUL and CR, which the tokenizer replaces, names in upper case, and hrefs without double quotes.
 
 The check is one pass of a linear-time automaton (RE2), a fifth of what the tree costs; with the facts it is half. Of
-the 1,699 pages of the Python and PostgreSQL manuals 1,680 are plain, of the 10,000 of Java's seven in eight.
+the 1,699 pages of the Python and PostgreSQL manuals 1,680 are plain, of the 10,137 of Java's 9,383.
 """
 
 from __future__ import annotations
