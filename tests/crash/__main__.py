@@ -79,9 +79,7 @@ def _kills(words: argparse.Namespace, folder: Path) -> Verdict:
     pages, batch, kills = words.pages or 20_000, words.batch or 100, words.cases or 200
 
     def act(made: World) -> bool:
-        # In flight, the batch, and three more while a slow disk writes it.
-        most = signals.IN_FLIGHT + 4 * batch
-        shown = kill_and_go_on(made, kills, words.seed, longest=1.2, most_open=most)
+        shown = kill_and_go_on(made, kills, words.seed, longest=1.2, in_flight=signals.IN_FLIGHT)
         print(shown, flush=True)
         return True
 

@@ -22,7 +22,9 @@ class Kills:
     """``recovering``: kills before the start had asked for a page; ``ended``: runs that came to their end in between.
 
     ``again``: URLs asked a second time; ``committed_again``: those of them whose record was committed when the process
-    died, of which there must be none; ``most_open``: URLs that one start had asked and not committed as it died.
+    died, of which there must be none; ``most_open``: URLs that one start had asked and not committed as it died: how
+    many is a matter of the disk. ``most_passed``: those of them that were asked before one that was committed: they
+    must have been in flight as that commit was made, all others were fetched since.
     """
 
     kills: int = 0
@@ -33,13 +35,14 @@ class Kills:
     again: int = 0
     committed_again: int = 0
     most_open: int = 0
+    most_passed: int = 0
 
     def __str__(self) -> str:
         return (
             f"{self.kills} kills, {self.recovering} while recovering and up to {self.most_in_a_row} of these in a row,"
             f" {self.ended} runs ended in between; {self.asked} URLs asked, {self.again} again,"
-            f" {self.committed_again} of these committed before; at most {self.most_open} asked and not committed by"
-            " one start"
+            f" {self.committed_again} of these committed before; by one start at most {self.most_open} asked and not"
+            f" committed, {self.most_passed} of them before one that was"
         )
 
 
@@ -49,13 +52,13 @@ def kill_and_go_on(
     seed: int,
     *,
     longest: float,
-    most_open: int | None = None,
+    in_flight: int = 1,
     tell: Callable[[str], None] = print,
 ) -> Kills:
     """``kills`` deaths, the same command after each of them, and then a start that nobody disturbs.
 
     A quarter dies before it has asked for a page, up to five in a row; the others within ``longest`` seconds from
-    their first page. A run that comes to its end before all have died is held to be whole and another begun.
+    their first page. ``in_flight`` is how many the program asks at a time. A run that comes to its end before all have died is held to be whole and another begun.
     """
     chance = random.Random(seed)
     made = Kills()
@@ -90,9 +93,13 @@ def kill_and_go_on(
         made.again += len(again)
         made.committed_again += len(again_done)
         assert not again_done, f"asked again although committed: {again_done[:5]}"
-        left_open = len(set(now) - _committed(output))
-        made.most_open = max(made.most_open, left_open)
-        assert most_open is None or left_open <= most_open, f"{left_open} asked and not committed"
+        after = _committed(output)
+        missing = [at for at, path in enumerate(now) if path not in after]
+        newest = max((at for at, path in enumerate(now) if path in after), default=0)
+        passed = sum(at < newest for at in missing)
+        made.most_open = max(made.most_open, len(missing))
+        made.most_passed = max(made.most_passed, passed)
+        assert passed <= in_flight, f"{passed} asked before one that is committed, and not committed"
         if code == 0:
             world.is_kept(output)
             made.ended += 1

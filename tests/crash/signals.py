@@ -63,7 +63,10 @@ class Case:
 
 
 def prepare(world: World) -> None:
-    """Slow pages, and a list of seeds that takes a while to be read: every URL of the site, many times."""
+    """Slow pages, and a list of seeds that takes a while to be read: every URL of the site, many times. In the main
+    thread: what is started from a shell's background ignores SIGINT, and so would the starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, seconds in SLOW.items():
         world.site.page(f"/{number}", world.links(number), wait=seconds)
     lines = sorted(world.expected) * 300
