@@ -58,7 +58,8 @@ def kill_and_go_on(
     """``kills`` deaths, the same command after each of them, and then a start that nobody disturbs.
 
     A quarter dies before it has asked for a page, up to five in a row; the others within ``longest`` seconds from
-    their first page. ``in_flight`` is how many the program asks at a time. A run that comes to its end before all have died is held to be whole and another begun.
+    their first page. ``in_flight`` is how many the program asks at a time. A run that comes to its end before all have
+    died is held to be whole and another begun.
     """
     chance = random.Random(seed)
     made = Kills()
