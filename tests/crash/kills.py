@@ -102,7 +102,7 @@ def kill_and_go_on(
         made.most_passed = max(made.most_passed, passed)
         assert passed <= in_flight, f"{passed} asked before one that is committed, and not committed"
         if code == 0:
-            world.is_kept(output)
+            world.is_published(output)
             made.ended += 1
             output = world.copy(world.base(), "killed")
             world.site.forget()

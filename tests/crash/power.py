@@ -295,6 +295,13 @@ def record(world: World, *, begun: bool) -> tuple[Trace, Path]:
     return trace, output
 
 
+def commits(trace: Trace) -> list[int]:
+    """The steps behind which one more part of the state's log was safe: what it speaks of must be so too."""
+    log = next(change.inode for change in trace.changes if change.name.endswith("state.db-wal"))
+    safe = {change.safe for change in trace.changes if change.inode is log and change.what == "write"}
+    return sorted(step for step in safe if step is not None)
+
+
 def lose_power(world: World, trace: Trace, old: Path, step: int, loss: Loss) -> bool:
     """The state that a loss of power behind ``step`` leaves, and the same command on it."""
     output = world.output("found")

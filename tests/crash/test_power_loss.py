@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.power import Change, Inode, Loss, Trace, cut, lose_power, record, spread_steps
+from tests.crash.power import Change, Inode, Loss, Trace, commits, cut, lose_power, record, spread_steps
 from tests.crash.world import World
 
 
@@ -16,6 +16,9 @@ def test_power_fails(strace: None, small: World) -> None:
     steps = spread_steps(trace, 7)
     for step, loss in zip(steps[1::2], Loss, strict=True):
         lose_power(small, trace, output, step, loss)
+    # Just behind a commit: what it says of the part is to be there, though nothing else of that moment is.
+    steps = commits(trace)
+    lose_power(small, trace, output, steps[len(steps) * 3 // 4], Loss.ALL)
 
 
 @pytest.mark.slow

@@ -187,11 +187,18 @@ class World:
     def is_published(self, output: Path) -> None:
         """The newest run has ended, has every page once, and is what ``latest`` points to."""
         self.found = self.difference(output)
-        assert self.found == Difference(), self.found
+        assert self.found == Difference(), f"{self.found}; {self.reasons(output)}"
         verdict = audit(find_run("j", output))
         assert verdict.sound, verdict
         assert (verdict.outcome, verdict.source) == ("finished", "state")
         assert (output / "j" / "latest").resolve() == find_run("j", output).folder.resolve()
+
+    def reasons(self, output: Path) -> str:
+        """What the newest run says of the URLs that it has no page of: reasons, and an example of each."""
+        manifest = orjson.loads((find_run("j", output).folder / "run.json").read_bytes())
+        return str(
+            {name: manifest.get(name) for name in ("outcome", "stopped_by", "counts", "examples", "reasons")}
+        )
 
     def difference(self, output: Path) -> Difference:
         """The newest run's records against the pages of the site, by nothing of the program's own."""
