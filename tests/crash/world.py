@@ -113,6 +113,8 @@ class World:
             "PYTHONFAULTHANDLER": "1",
             "CRAWLER_POLITENESS_DELAY": "0",
             "CRAWLER_LIMITS_PAGES_PER_HOST": "none",
+            # Thousands of pages that are all alike: a trap, to the program.
+            "CRAWLER_SCOPE_TRAP_PAGES": "none",
             "CRAWLER_FRONTIER_COMMIT_RECORDS": str(self.batch),
             "CRAWLER_OUTPUT_PART_SIZE": str(self.pages * 300),
             **self.settings,
