@@ -198,6 +198,7 @@ _SCHEMES_WITHOUT_SLASHES: Final = frozenset({
     "mailto", "mid", "news", "sip", "sips", "sms", "tel", "urn", "vbscript", "view-source", "xmpp",
 })
 # fmt: on
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SCHEME: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _PORT: Final = re.compile(r"[0-9]+(?=[/\\?#]|\Z)")
 _USERINFO: Final = re.compile(r"[^/\\?#]*@")
@@ -209,12 +210,16 @@ def seed_url(line: str, *, max_length: int | None = None) -> tuple[Url, bool]:
 
     ``example.com``, ``example.com:8080/x``, ``localhost:3000``, ``[::1]/x`` and ``//host/path`` get a scheme;
     ``ftp://x``, ``mailto:x@y`` and ``javascript:x`` have one already and are refused for it. A path alone is
-    refused (``/path`` would else become the host ``path``). Raises :class:`UrlRefused` as :func:`canonical`
-    does.
+    refused (``/path`` would else become the host ``path``), and so is a text with a control character in it: the URL
+    standard drops tabs, and would read ``http://x/p<TAB>label`` as ``http://x/plabel``. Raises :class:`UrlRefused` as
+    :func:`canonical` does.
     """
     text = line.strip().strip("\x00\ufeff").strip()
     if not text:
         raise UrlRefused(Reason.URL_INVALID, "empty line")
+    if (found := _CONTROL.search(text)) is not None:
+        what = "a tab" if found[0] == "\t" else f"the control character U+{ord(found[0]):04X}"
+        raise UrlRefused(Reason.URL_INVALID, f"{what} within the line: a line holds one URL and nothing else")
     if text.startswith(("//", "\\\\")):
         return canonical(f"https:{text}", max_length=max_length), True
     if text[0] in "/\\?#":

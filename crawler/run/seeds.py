@@ -23,6 +23,8 @@ from crawler.model.reasons import Reason
 LONGEST_LINE: Final = 64 * 1024
 
 _SNIFFED: Final = 8 * 1024
+#: White space and a mark: what follows is a comment. A fragment follows upon the URL itself.
+_COMMENT: Final = re.compile(rb"[ \t\f\v]#")
 _LINE_END: Final = re.compile(rb"[\r\n]")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _JOB: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -98,7 +100,8 @@ def check_seeds(arguments: Sequence[str]) -> None:
 
 
 def read_seeds(arguments: Sequence[str], stdin: BinaryIO) -> Iterator[SeedLine]:
-    """Every line of every argument, in order; blank lines and ``#`` comments left out. O(1) memory."""
+    """Every line of every argument, in order; blank lines and comments left out: what stands behind a ``#`` that begins
+    the line or follows white space. O(1) memory."""
     for number, argument in enumerate(arguments, 1):
         if is_url(argument):
             yield _line(argument.encode("utf-8", "surrogateescape"), "argument", number)
@@ -162,8 +165,11 @@ def _read(file: BinaryIO, source: str) -> Iterator[SeedLine]:
         for piece in pieces:
             number += 1
             raw = piece.strip(b" \t\f\v")
-            if raw and not raw.startswith(b"#"):
-                yield _line(raw, source, number)
+            if not raw or raw.startswith(b"#"):
+                continue
+            if b"#" in raw:
+                raw = _COMMENT.split(raw, 1)[0].rstrip(b" \t\f\v")
+            yield _line(raw, source, number)
         if len(rest) >= LONGEST_LINE:
             line, rest = _overlong(file, rest, source, number + 1)
             yield line

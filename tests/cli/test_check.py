@@ -39,7 +39,10 @@ https://A.example/1
 a.example/2
 
 ftp://files.example/
+https://b.example/
 https://b.example/\x1b[2J
+https://b.example/x\tlabel
+https://b.example/ # twice
 not a url at all
 """
 
@@ -51,10 +54,12 @@ def test_what_it_says(here, capsys, no_network):
     assert "\x1b" not in said
     flat = " ".join(said.split())
     assert "3 URLs on 2 hosts" in flat
-    assert "6: 2 bad, 1 more than once" in flat
+    assert "9: 4 bad, 2 more than once" in flat
     assert "1 line, read as https://" in flat
     assert "seeds.txt:6: url_scheme" in flat
-    assert "seeds.txt:8: url_invalid" in flat
+    for bad in (8, 9, 11):
+        assert f"seeds.txt:{bad}: url_invalid" in flat
+    assert "a tab within the line" in flat
     assert "a.example needs at least 6.0 s for its 3 seeds" in flat
     assert "output/seeds" in flat
     assert not (here / "output").exists()

@@ -52,10 +52,12 @@ def test_each_bad_line_is_a_record_that_names_file_and_line(open_site, crawl):
         "mailto:someone@example.test",
         open_site.url("/good-too"),
         open_site.url("/" + "x" * 3000),
+        open_site.url("/good\ta label"),
+        open_site.url("/good # a note"),
     ]
     ended = crawl(lines, depth=0)
     assert ended.code == 0, ended
-    assert len(ended.records) == len(lines)
+    assert len(ended.records) == len(lines) - 1, "the last line is the first seed again"
     by_line = {}
     for record in ended.records:
         if record["outcome"] == "fetched":
@@ -66,11 +68,12 @@ def test_each_bad_line_is_a_record_that_names_file_and_line(open_site, crawl):
         match = re.search(r"seeds\.txt\D+(\d+)", record["detail"])
         assert match, record["detail"]
         by_line[int(match[1])] = record["reason"]
-    assert by_line.keys() == {2, 3, 4, 5, 6, 8}
+    assert by_line.keys() == {2, 3, 4, 5, 6, 8, 9}
     assert by_line[2] == by_line[4] == by_line[6] == "url_scheme"
-    assert by_line[3] == "url_invalid"
+    assert by_line[3] == by_line[9] == "url_invalid"
     assert by_line[8] == "url_too_long"
-    assert ended.manifest["counts"]["seeds"] == len(lines)
+    assert set(open_site.log.paths()) == {"/robots.txt", "/good", "/good-too"}
+    assert ended.manifest["counts"]["seeds"] == len(lines) - 1
 
 
 def test_a_line_of_ten_megabytes_is_one_bad_line(open_site, crawl):

@@ -355,6 +355,19 @@ def test_a_seed_line_may_be_too_long() -> None:
     assert caught.value.reason is Reason.URL_TOO_LONG
 
 
+@pytest.mark.parametrize("within", ["\t", "\x00", "\x0b", "\x1b", "\x7f", "\x9b"])
+@pytest.mark.parametrize(
+    "line", ["http://x.test/p{}label", "x.test{}label", "http://x{}.test/", "ht{}tp://x.test/"]
+)
+def test_a_seed_line_with_a_control_character_within_is_no_url(line: str, within: str) -> None:
+    with pytest.raises(UrlRefused, match="one URL") as refused:
+        seed_url(line.format(within))
+    assert refused.value.reason is Reason.URL_INVALID
+    assert refused.value.detail.startswith(
+        "a tab " if within == "\t" else f"the control character U+{ord(within):04X}"
+    )
+
+
 @given(any_link)
 def test_any_seed_line_is_a_url_or_refused(line: str) -> None:
     try:

@@ -53,6 +53,18 @@ def test_line_ends_boms_comments_and_blanks(put: Put, end: bytes, bom: bytes, la
     assert [line.place for line in found] == [f"{found[0].source}:{number}" for number in (1, 6, 7)]
 
 
+def test_white_space_and_a_mark_begin_a_comment(put: Put) -> None:
+    lines = [
+        "a.test/p # note",
+        "b.test/p\t#note #2",
+        "c.test/p#part",
+        "d.test/p#part # note",
+        "e.test/#!/x y#z",
+    ]
+    found = put("\n".join(lines).encode())
+    assert texts(found) == ["a.test/p", "b.test/p", "c.test/p#part", "d.test/p#part", "e.test/#!/x y#z"]
+
+
 def test_an_old_mac_file_longer_than_the_longest_line(put: Put) -> None:
     """CR alone: to a reader that knows only LF it is one line of half a megabyte."""
     seeds = [f"http://h{number}.test/{'x' * (number % 60)}" for number in range(10_000)]
