@@ -1,4 +1,4 @@
-"""One site and one begun crawl for the tests of a file."""
+"""One site and one begun crawl for the tests that need no more than a small one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.crash.points import can_trace
 from tests.crash.world import World, world
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """60 pages and 18 URLs more, committed ten at a time."""
     with world(tmp_path_factory.mktemp("crash"), 60) as made:

@@ -13,7 +13,6 @@ from tests.crash.world import SECONDS, World
 
 FEW = [
     (Point("state", "pwrite64", 40), "ENOSPC"),
-    (Point("parts", "write", 2), "ENOSPC"),
     (Point("parts", "fdatasync", 2), "EIO"),
     (Point("end", "rename", 1), "EDQUOT"),
 ]

@@ -23,6 +23,7 @@ def test_a_run_that_died_is_abandoned(crawl: Program, site: Site, compress: str)
     running = crawl.start([*seeds, site.url("/hold")], per_host=2, **words)
     site.wait_until(lambda: site.log.count("/hold") == 1 and site.log.count("/29") == 1)
     job = crawl.output / "seeds"
+    site.wait_until(lambda: any(path.stat().st_size > 3000 for path in job.glob("runs/*/*.open")))
     assert (standing(job).outcome, standing(job).starts) == ("running", 1)
     running.kill()
     folder = running.wait().folder
@@ -40,7 +41,7 @@ def test_a_run_that_died_is_abandoned(crawl: Program, site: Site, compress: str)
     assert not list(crawl.output.rglob("start.json"))
     said = json.loads((folder / "run.json").read_text())
     assert said["outcome"] == "abandoned"
-    assert said["counts"]["final"] == sum(part["rows"] for part in said["parts"]) >= 4
+    assert said["counts"]["final"] == sum(part["rows"] for part in said["parts"]) >= 1
     assert said["settings"]["frontier"]["url"] == "memory"
     assert "in memory" in said["warnings"][0]
     for run in ended.runs:
