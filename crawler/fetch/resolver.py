@@ -6,6 +6,7 @@ import socket
 from typing import Final
 
 import aiodns
+import pycares
 import pycares.errno as ares
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -60,12 +61,9 @@ class Resolver(AbstractResolver):
         if attempt is not None and attempt.late is Reason.TIMEOUT_CONNECT:
             attempt.late = Reason.DNS_TIMEOUT
         try:
-            answer = await self._dns.getaddrinfo(
-                host, family=family, port=port, type=socket.SOCK_STREAM, flags=_UNSORTED
-            )
+            answer = await self._ask(host, port, family)
         except aiodns.error.DNSError as error:
-            code = error.args[0] if error.args else None
-            reason = _REASONS.get(code, Reason.DNS_SERVFAIL)
+            reason = _REASONS.get(_code(error), Reason.DNS_SERVFAIL)
             raise NameFailure(reason, f"{host}: {error.args[-1] if error.args else error}") from error
         finally:
             if attempt is not None and attempt.late is Reason.DNS_TIMEOUT:
@@ -85,5 +83,20 @@ class Resolver(AbstractResolver):
             raise NameFailure(Reason.DNS_NO_ADDRESS, f"{host}: the name has no address")
         return found
 
+    async def _ask(self, host: str, port: int, family: socket.AddressFamily) -> pycares.AddrInfoResult:
+        """ "No data" is asked a second time, for A alone: c-ares gives one answer for A and AAAA, and where the A of a
+        busy server is lost an empty AAAA may speak for both; nobody tries such a name again."""
+        kind = socket.SOCK_STREAM
+        try:
+            return await self._dns.getaddrinfo(host, family=family, port=port, type=kind, flags=_UNSORTED)
+        except aiodns.error.DNSError as error:
+            if _code(error) != ares.ARES_ENODATA or family is not socket.AF_UNSPEC:
+                raise
+        return await self._dns.getaddrinfo(host, family=socket.AF_INET, port=port, type=kind, flags=_UNSORTED)
+
     async def close(self) -> None:
         await self._dns.close()
+
+
+def _code(error: aiodns.error.DNSError) -> int | None:
+    return error.args[0] if error.args else None

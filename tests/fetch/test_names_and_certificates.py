@@ -47,6 +47,12 @@ async def test_a_name_without_an_address(dns: NameServer, open_session: Any) -> 
     assert came.reason is Reason.DNS_NO_ADDRESS
 
 
+async def test_a_name_whose_address_was_lost_once(dns: NameServer, site: Site, open_session: Any) -> None:
+    dns.turns("busy.test", (), ("127.0.0.1",))
+    site.anything(hostile.answer("dup_ct"))
+    assert (await open_session().fetch(request(f"http://busy.test:{site.port}/"))).status == 200
+
+
 @pytest.mark.parametrize("name", ["a" * 63 + "." + "b" * 63 + ".test", "xn--n3h.test", "under_score.test"])
 async def test_odd_names_that_are_there(dns: NameServer, site: Site, open_session: Any, name: str) -> None:
     site.anything(hostile.answer("dup_ct"))

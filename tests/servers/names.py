@@ -16,6 +16,8 @@ from tests.servers.served import Served
 A, CNAME, AAAA, OPT = 1, 5, 28, 41
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 TYPES = {A: "A", CNAME: "CNAME", AAAA: "AAAA"}
+#: A name server of the root, good for 0 s: without it c-ares keeps an answer without records for an hour.
+_FLEETING = struct.pack("!BHHIHB", 0, 2, 1, 0, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +178,9 @@ class NameServer(Served):
         if truncate and transport == "udp":
             header = struct.pack("!HHHHHH", ident, 0x8180 | 0x0200, 1, 0, 0, 0)
             return header + question, wait
-        header = struct.pack("!HHHHHH", ident, 0x8180 | code, 1, len(records), 0, 0)
-        return header + question + b"".join(records), wait
+        authority = b"" if records else _FLEETING
+        header = struct.pack("!HHHHHH", ident, 0x8180 | code, 1, len(records), bool(authority), 0)
+        return header + question + b"".join(records) + authority, wait
 
     def _record(self, owner: bytes, kind: int, data: bytes) -> bytes:
         return owner + struct.pack("!HHIH", kind, 1, self.ttl, len(data)) + data
