@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crawler.model.errors import CrawlerError, StorageError, UsageError
+    from crawler.model.errors import CrawlerError, JobActive, StorageError, UsageError
     from crawler.model.frontier import FileMark
     from crawler.model.protocols import NextVisit, OnResult, Record, ScopeRule, Sink
     from crawler.model.reasons import Outcome, Reason
@@ -23,6 +23,7 @@ _HOMES = {
     "Crawl": "crawler.run.api",
     "crawl": "crawler.run.api",
     "CrawlerError": "crawler.model.errors",
+    "JobActive": "crawler.model.errors",
     "StorageError": "crawler.model.errors",
     "UsageError": "crawler.model.errors",
     "FileMark": "crawler.model.frontier",
@@ -48,6 +49,7 @@ __all__ = [
     "CrawlerError",
     "Failure",
     "FileMark",
+    "JobActive",
     "NextVisit",
     "NotModified",
     "OnResult",

@@ -12,6 +12,8 @@ from crawler.rules.url import origin_of
 
 
 def is_trusted(request: Request) -> bool:
-    """May this request carry the headers of its host? One without a seed is its own. O(length of the origin)."""
+    """May this request carry the headers of its host? A seed is its own, also where a link had found it before.
+    O(length of the origin)."""
+    seed = request.url if request.is_seed or request.seed is None else request.seed
     origin = origin_of(request.url)
-    return origin == f"https://{request.host}" or origin == origin_of(request.seed or request.url)
+    return origin == f"https://{request.host}" or origin == origin_of(seed)

@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import compress
 from pathlib import Path
+from typing import Final
 
 from crawler.engine.crawler import Ended
-from crawler.frontier import open_frontier
+from crawler.frontier import open_frontier, state_path
 from crawler.model.errors import UsageError
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import NextVisit, OnResult, Record, ScopeRule, Sink
 from crawler.model.settings import Settings
 from crawler.run.assembly import Plan, longest_delay
 from crawler.run.configuration import held
-from crawler.run.layout import run_id_at
+from crawler.run.layout import JobFolder, run_id_at
+from crawler.run.lock import Lock
 from crawler.run.seeds import SeedLine
 
 #: Records that wait for a slow reader, at most.
 MOST_WAITING = 1_000
+
+#: Never opened: a frontier that isn't named is kept in memory.
+_STATE: Final = Path("state.db")
 
 
 class Crawl:
@@ -64,10 +70,19 @@ class Crawl:
     async def run(self) -> Ended:
         """Crawl to the end. Cancelling the task stops the crawl; the session is closed either way.
 
-        Raises :class:`~crawler.model.errors.StorageError` when the state, or the sink, fails.
+        Raises :class:`~crawler.model.errors.StorageError` when the state, or the sink, fails, and
+        :class:`~crawler.model.errors.JobActive` where another process, or another crawl of this one, has the state that
+        ``settings.frontier.url`` names.
         """
+        async with AsyncExitStack() as stack:
+            for lock in _locks(state_path(self._plan.settings.frontier.url, _STATE)):
+                await lock.acquire_in_loop()
+                stack.callback(lock.release)
+            return await self._crawl()
+
+    async def _crawl(self) -> Ended:
         settings = self._plan.settings
-        frontier = await open_frontier(settings.frontier.url, Path("state.db"), longest_delay(settings))
+        frontier = await open_frontier(settings.frontier.url, _STATE, longest_delay(settings))
         try:
             known = await frontier.run()
             if known is not None and not known.finished:
@@ -117,6 +132,18 @@ async def crawl(
         sink.leave()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _locks(state: Path | None) -> list[Lock]:
+    """The locks that the command line takes for this state as well: its own, and that of the job whose folder it is
+    in."""
+    if state is None:
+        return []
+    folder = JobFolder(state.parent)
+    locks = [Lock.beside(state)]
+    if state == folder.state and folder.lock.exists():
+        locks.append(Lock(folder.lock))
+    return locks
 
 
 class _Handover:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -28,23 +29,39 @@ class Lock:
 
     def acquire(self) -> None:
         """Try for a second. Raises :class:`StorageError` where the file can't be made."""
+        for pause in self._tries():
+            self._sleep(pause)
+
+    async def acquire_in_loop(self) -> None:
+        """The same, and the event loop goes on meanwhile. Cancelled, it holds nothing."""
+        tries = self._tries()
+        try:
+            for pause in tries:
+                await asyncio.sleep(pause)
+        finally:
+            tries.close()
+
+    def _tries(self) -> Generator[float]:
+        """Ends when the lock is ours; until then gives the seconds before the next try."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
-        for _ in range(round(PATIENCE / _TRY_EVERY)):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                self._sleep(_TRY_EVERY)
-            except OSError as error:
-                os.close(descriptor)
-                raise StorageError(f"{self._path}: cannot be locked ({error.strerror})") from error
-        else:
-            owner = _read(descriptor)
+        try:
+            for _ in range(round(PATIENCE / _TRY_EVERY)):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    yield _TRY_EVERY
+                except OSError as error:
+                    raise StorageError(f"{self._path}: cannot be locked ({error.strerror})") from error
+            else:
+                owner = _read(descriptor)
+                raise JobActive(f"another run of this job is active: {owner} ({self._path})")
+        except BaseException:
             os.close(descriptor)
-            raise JobActive(f"another run of this job is active: {owner} ({self._path})")
+            raise
         self._descriptor = descriptor
         self._say_who(descriptor)
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,11 +19,24 @@ from typing import Any
 import pytest
 
 import crawler
-from crawler import Crawl, Failure, Page, Record, Request, Result, Settings, Skipped, UsageError, crawl
+from crawler import (
+    Crawl,
+    Failure,
+    JobActive,
+    Page,
+    Record,
+    Request,
+    Result,
+    Settings,
+    Skipped,
+    UsageError,
+    crawl,
+)
 from crawler.engine.crawler import Stopped
 from crawler.model.settings import Crawl as CrawlSettings
 from crawler.model.settings import FrontierSettings, HostOverride, Http, Output, Politeness, Scope
 from crawler.run.api import MOST_WAITING
+from crawler.run.lock import Lock
 from tests.servers import Site, html, reply
 from tests.sink.test_contract import ListSink
 
@@ -334,6 +348,53 @@ async def test_a_frontier_in_a_file_goes_on_where_it_stopped(
     urls = [record["url"] for record in (*first.settled_records, *second.settled_records)]
     assert len(first.settled_records) < len(tree)
     assert sorted(urls) == sorted(tree)
+
+
+@pytest.mark.parametrize("end", ["finished", "cancelled"])
+async def test_a_frontier_in_a_file_has_one_crawl_at_a_time(site: Site, tmp_path: Path, end: str) -> None:
+    """The second waits a second, as a command does, and is told who has it; cancelled it leaves nothing locked."""
+    site.robots(status=404)
+    site.page("/")
+    site.raw("/held", b"", then="hold")
+    settings = loopback(frontier=FrontierSettings(url=f"sqlite:///{tmp_path / 'state.db'}"))
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def hold(result: Result, record: Record) -> None:
+        begun.set()
+        await may_end.wait()
+
+    seeds = [site.url("/")] if end == "finished" else [site.url("/"), site.url("/held")]
+    if end == "cancelled":
+        may_end.set()
+    first = asyncio.create_task(Crawl(seeds, ListSink(), settings, on_result=hold).run())
+    await begun.wait()
+    with pytest.raises(JobActive, match=f"process {os.getpid()} "):
+        await Crawl([site.url("/")], ListSink(), settings).run()
+    waiting = asyncio.create_task(Crawl([site.url("/")], ListSink(), settings).run())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    if end == "cancelled":
+        first.cancel()
+    may_end.set()
+    await asyncio.gather(first, return_exceptions=True)
+    site.page("/held")
+    await Crawl([site.url("/")], ListSink(), settings).run()
+
+
+async def test_the_state_of_a_job_is_locked_as_the_job_is(site: Site, tmp_path: Path) -> None:
+    site.page("/")
+    job = Lock(tmp_path / "lock")
+    job.acquire()
+    settings = loopback(frontier=FrontierSettings(url=f"sqlite:///{tmp_path / 'state.db'}"))
+    with pytest.raises(JobActive):
+        await Crawl([site.url("/")], ListSink(), settings).run()
+    assert site.requests == 0
+    job.release()
+    await Crawl([site.url("/")], ListSink(), settings).run()
+    job.acquire()
+    job.release()
 
 
 # -- the documentation -----------------------------------------------------------------------------------------

@@ -37,3 +37,8 @@ def test_only_https_at_the_default_port_and_the_seeds_own_origin(url, seed, trus
     href, host = canonical(url)
     own = canonical(seed).href if seed is not None else None
     assert is_trusted(Request(href, key_of(href, 0), host, seed=own)) is trusted
+
+
+def test_a_seed_that_a_link_had_found_before_is_its_own():
+    href, host = canonical("http://a.test:8080/x")
+    assert is_trusted(Request(href, key_of(href, 0), host, seed=SEED, is_seed=True))
