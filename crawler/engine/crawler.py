@@ -18,7 +18,7 @@ from crawler.engine.clock import Clock, steady_clock
 from crawler.engine.limiter import Limiter
 from crawler.engine.snapshot import Snapshot
 from crawler.fetch.session import Wire
-from crawler.model.errors import StorageError
+from crawler.model.errors import CallableFailed, StorageError
 from crawler.model.frontier import Counts
 from crawler.model.protocols import Fetcher, Frontier, NextVisit, OnResult, ScopeRule, Sink
 from crawler.model.reasons import Outcome
@@ -114,7 +114,8 @@ class Crawler:
     async def run(self) -> Ended:
         """Crawl until nothing is left, a limit is reached or :meth:`stop` is called.
 
-        Raises :class:`~crawler.model.errors.StorageError` when output or state fail; what was committed stands.
+        Raises :class:`~crawler.model.errors.StorageError` when output or state fail, and whatever a callable of the
+        user's raises; what was committed stands.
         """
         self._began = time.monotonic()
         self._counts = await self._frontier.counts()
@@ -136,14 +137,19 @@ class Crawler:
             await self._until_over(stop, seeder, tasks)
             # Take nothing new.
             await _cancel(*producers, watcher)
-            await self._drain(settler)
+            await self._drain(settler, *workers)
             await _cancel(*workers)
+            for worker in workers:
+                if not worker.cancelled():
+                    worker.result()
             self._give_back_queue()
             self._settler.finish()
             await settler
             await self._settler.take_in()
             self._count_wire()
             await self._settler.commit(last=True)
+        except CallableFailed as failed:
+            raise failed.error from None
         finally:
             # Cancelled from outside: a commit under way is let through, or its records would be settled and the sink
             # never told.
@@ -237,21 +243,21 @@ class Crawler:
         self._counts = await self._frontier.counts()
         return self._counts.left == 0
 
-    async def _drain(self, settler: asyncio.Task[None]) -> None:
+    async def _drain(self, *tasks: asyncio.Task[None]) -> None:
         """Let the queue and what is in flight come home, as long as the grace period has time left to write it; or
-        until told a second time."""
+        until told a second time. Raises what any of ``tasks``, settler and workers, raised."""
         if self._circuit.idle:
             return
         drained = asyncio.create_task(self._queue.join())
         hurried = asyncio.create_task(self._stop_now.wait())
         try:
             done, _ = await asyncio.wait(
-                {drained, hurried, settler},
+                {drained, hurried, *tasks},
                 timeout=self._settings.limits.drain,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            if settler in done:
-                settler.result()
+            for task in done.intersection(tasks):
+                task.result()
         finally:
             await _cancel(drained, hurried)
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from crawler.engine.meter import Meter
 from crawler.frontier.known import Known
+from crawler.model.errors import CallableFailed
 from crawler.model.protocols import ScopeRule
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
@@ -77,7 +78,7 @@ class Discovery:
         self._depth = depth
         self._max_url = max_url
         self._key_of = key_of
-        self._scope_rule = scope_rule
+        self._scope_rule = _outspoken(scope_rule) if scope_rule is not None else None
         self._directories: dict[str, dict[str, Link | None]] = {}
         self._remembered = 0
 
@@ -267,3 +268,15 @@ class Discovery:
             here = directories[name] = {}
             self._remembered += 1
         return here
+
+
+def _outspoken(rule: ScopeRule) -> ScopeRule:
+    """What the rule raises ends the crawl, and isn't taken for what became of the page: a 30th of a microsecond."""
+
+    def judge(request: Request) -> str | None:
+        try:
+            return rule(request)
+        except Exception as error:
+            raise CallableFailed(error) from error
+
+    return judge

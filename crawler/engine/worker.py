@@ -14,7 +14,7 @@ from crawler.engine.robots_desk import RobotsDesk
 from crawler.engine.sitemap_desk import SitemapDesk
 from crawler.engine.trap_watch import TrapWatch
 from crawler.engine.workbench import Job, Workbench
-from crawler.model.errors import FetchError
+from crawler.model.errors import CallableFailed, FetchError
 from crawler.model.protocols import Fetcher
 from crawler.model.reasons import SKIPPED, Reason
 from crawler.model.request import Request
@@ -84,7 +84,7 @@ class Worker:
             self._on_answer()
         try:
             result = await self._ask(job)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, CallableFailed):
             self._bench.cut_off(job, self._clock())
             raise
         now = self._clock()
@@ -124,6 +124,8 @@ class Worker:
                 now = self._clock()
                 return Skipped(request, error.reason, error.detail, now, error.attempted)
             return Failure(request, error.reason, error.detail, error.attempted)
+        except CallableFailed:
+            raise
         except Exception as error:
             log.exception("internal error", extra={"url": request.url})
             return _internal(request, error, self._clock())

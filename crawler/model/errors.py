@@ -38,3 +38,12 @@ class FetchError(Exception):
         self.reason = reason
         self.detail = detail
         self.attempted = attempted
+
+
+class CallableFailed(Exception):
+    """A callable that the user gave has raised ``error``: no fault of a page, so no record may say so. On its way to
+    whoever called the crawl."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error

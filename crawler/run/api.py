@@ -37,7 +37,9 @@ class Crawl:
     ``seeds``: URLs, read lazily. ``sink`` gets every record (:class:`~crawler.model.protocols.Sink`).
     ``scope_rule`` narrows the scope: it answers ``None`` for a request that may be followed, or a text that says why
     not. ``next_visit`` replaces the retry rule, ``on_result`` sees each final result with its record before it is
-    written. The frontier is kept in memory unless ``settings.frontier.url`` names a file.
+    written. What one of them, the seeds or the sink raises ends the crawl and reaches the caller; what was settled
+    before stands, and no page is blamed for it. The frontier is kept in memory unless ``settings.frontier.url`` names a
+    file.
 
     >>> ended = await Crawl(["https://example.org/"], sink, settings).run()
     """
@@ -52,11 +54,13 @@ class Crawl:
         next_visit: NextVisit | None = None,
         on_result: OnResult | None = None,
     ) -> None:
-        """Raises :class:`~crawler.model.errors.UsageError` where the seeds are a single text, and for a setting that
-        config.toml would refuse."""
+        """Raises :class:`~crawler.model.errors.UsageError` where the seeds are a single text or no list at all, and
+        for a setting that config.toml would refuse; :meth:`run` does for a seed that is no text."""
         if isinstance(seeds, (str, bytes)):
             # Each of its letters would be asked as a host.
             raise UsageError(f"seeds: expected a list of URLs, found one text; write [{seeds!r}]")
+        if not isinstance(seeds, Iterable):
+            raise UsageError(f"seeds: expected a list of URLs, found {_shown(seeds)}")
         settings = held(settings) if settings is not None else Settings()
         if settings.frontier.url == "sqlite":
             settings = replace(settings, frontier=replace(settings.frontier, url="memory"))
@@ -193,5 +197,11 @@ class _Handover:
 
 def _lines(seeds: Iterable[str]) -> Iterator[SeedLine]:
     for number, text in enumerate(seeds, 1):
+        if not isinstance(text, str):
+            raise UsageError(f"seeds: number {number} is no text but {_shown(text)}")
         raw = text.encode("utf-8", "surrogatepass")
         yield SeedLine(text, "seeds", number, blake2b(raw, digest_size=16).digest())
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.100} ({type(value).__name__})" if value is not None else "None"

@@ -55,7 +55,7 @@ class StatusCounts:
 
 
 def no_queries(request: Request) -> str | None:
-    """A scope rule: ``None`` lets a link through, a text says why not."""
+    """A scope rule: ``None`` lets a link through, a text says why not. What it raises ends the crawl."""
     return "it has a query" if "?" in request.url else None
 
 

@@ -246,3 +246,42 @@ def test_a_request_that_never_ends_is_cut_off_after_the_grace_period():
     assert done.ended.counts.pending == 1
     # The grace period's last second is for writing.
     assert done.took == pytest.approx(3 + 19, abs=0.5)
+
+
+@pytest.mark.parametrize("leading", ["link", "redirect", "sitemap"])
+@pytest.mark.parametrize("when", ["running", "draining"])
+def test_what_a_scope_rule_raises_ends_the_crawl(leading, when):
+    """Also where the answer comes while a stop waits for it: at once, not when the grace period is over."""
+    slow = 0.5
+    pages = {
+        f"{A}/": {"link": page("/next", took=slow), "redirect": moved("/next", took=slow)}.get(
+            leading, page()
+        ),
+        f"{A}/robots.txt": text(f"Sitemap: {A}/map.txt" if leading == "sitemap" else ""),
+        f"{A}/map.txt": text(f"{A}/next", took=slow),
+        "http://b.test/robots.txt": text(""),
+        "http://b.test/": page("/stops", took=0.2),
+    }
+    crawlers: list = []
+    stopped: list = []
+
+    def rule(request):
+        if request.host == "b.test":
+            stopped.append(True)
+            crawlers[0].stop()
+            return "enough"
+        raise ZeroDivisionError("mine")
+
+    async def end():
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            await crawl(
+                pages,
+                [f"{A}/", "http://b.test/"] if when == "draining" else [f"{A}/"],
+                made=settings(grace=100.0, obey=True),
+                scope_rule=rule,
+                on_start=crawlers.append,
+            )
+        return asyncio.get_running_loop().time()
+
+    assert virtually(end()) < 10
+    assert bool(stopped) is (when == "draining")

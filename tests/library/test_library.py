@@ -157,6 +157,17 @@ async def test_an_error_in_the_callers_seeds_reaches_the_caller(site: Site) -> N
             pass
 
 
+@pytest.mark.parametrize(
+    "seeds", [None, 7, Path("seeds.txt"), b"http://x.test/", [None], [b"http://x.test/"], [["x"]]]
+)
+async def test_seeds_that_are_no_texts_are_refused(seeds: Any) -> None:
+    with pytest.raises(UsageError, match="seeds: "):
+        async for _ in crawl(seeds, loopback()):
+            pass
+    with pytest.raises(UsageError, match="seeds: "):
+        await Crawl(seeds, ListSink(), loopback()).run()
+
+
 async def test_a_setting_that_cannot_be_meant_is_refused_before_anything(site: Site) -> None:
     with pytest.raises(UsageError, match="nonsense"):
         Crawl([site.url("/")], ListSink(), Settings(http=Http(allow_networks=("nonsense",))))
@@ -278,6 +289,32 @@ async def test_an_error_in_on_result_ends_the_crawl(tree: list[str], site: Site)
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         await Crawl([site.url("/")], ListSink(), loopback(), on_result=fail).run()
+
+
+@pytest.mark.parametrize("kind", ["scope_rule", "next_visit", "on_result"])
+async def test_what_a_callable_raises_reaches_the_caller_and_what_was_settled_stands(
+    tree: list[str], site: Site, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is nobody else's fault: no record says ``internal``. Mended, the crawl goes on from there."""
+    settings = loopback(
+        frontier=FrontierSettings(
+            url=f"sqlite:///{tmp_path / 'state.db'}", commit_every=0.01, commit_records=1
+        ),
+        crawl=CrawlSettings(workers=1),
+    )
+    first, second = ListSink(), ListSink()
+
+    def fail(*_: Any) -> None:
+        if first.settled_records:
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        await Crawl([site.url("/")], first, settings, **{kind: fail}).run()  # type: ignore[arg-type]
+    await Crawl([site.url("/")], second, settings).run()
+    records = [*first.settled_records, *second.settled_records]
+    assert sorted(record["url"] for record in records) == sorted(tree)
+    assert {record["outcome"] for record in records} == {"fetched"}
+    assert "internal" not in caplog.text
 
 
 async def test_next_visit_replaces_the_retry_rule(site: Site) -> None:
