@@ -20,6 +20,7 @@ from crawler.fetch.budget import fit
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 from crawler.rules.url import UrlRefused, clean_seed_line, seed_url
+from crawler.run.agent import masked_agents
 from crawler.run.configuration import current_folder, default_file, unknown_variables
 from crawler.run.seeds import SeedLine, check_seeds, job_name, read_seeds
 
@@ -110,7 +111,7 @@ def report(seen: Survey, settings: Settings, words: Sequence[str], warnings: Seq
     out.append(
         _entry("state", settings.frontier.url if settings.frontier.url != "sqlite" else "beside the output")
     )
-    notes = list(warnings)
+    notes = [*warnings, *masked_agents(settings)]
     if hosts > _MANY_HOSTS and not settings.http.contact:
         notes.append(
             f"{many(hosts, 'host')} and no contact: set [http] contact, so that a site can reach you"
@@ -202,7 +203,7 @@ def check(*words: str, **typed: Any) -> int:
     if not arguments:
         place = escape(str(file)) if file else "no config.toml here"
         print(f"configuration is sound ({place}); no seeds were given")
-        for warning in warnings:
+        for warning in [*warnings, *masked_agents(settings)]:
             print(_entry("warning", escape(warning)))
         return 0
     check_seeds(arguments)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 
 from crawler.content.robots import product_token
 from crawler.engine.crawler import Crawler
@@ -16,20 +15,13 @@ from crawler.fetch.session import Session
 from crawler.frontier import RunFrontier
 from crawler.model.protocols import NextVisit, OnResult, ScopeRule, Sink
 from crawler.model.request import Request
-from crawler.model.settings import Http, Settings
+from crawler.model.settings import Settings
 from crawler.rules.addresses import AddressRules
 from crawler.rules.scope import ScopeRules
 from crawler.rules.url import key_of
+from crawler.run.agent import masked_agents, user_agent
 from crawler.run.seeding import Seeder
 from crawler.run.values import without_credentials
-
-
-def user_agent(settings: Http) -> str:
-    """What the crawler calls itself: ``crawler/<version> (+contact)`` unless told otherwise."""
-    name = settings.user_agent or f"crawler/{version('crawler')}"
-    if settings.contact and settings.contact not in name:
-        return f"{name} (+{settings.contact})"
-    return name
 
 
 def longest_delay(settings: Settings) -> float:
@@ -58,6 +50,7 @@ class Plan:
     def warnings(self) -> list[str]:
         """What a person should know before it begins: for the log, the summary and run.json."""
         notes = [self.budget.note] if self.budget.note is not None else []
+        notes += masked_agents(self.settings)
         if self.settings.http.proxy is not None:
             proxy = without_credentials(self.settings.http.proxy)
             notes.append(

@@ -280,6 +280,15 @@ def _check_frontier(url: str) -> None:
         raise _UnfitError
 
 
+def _check_user_agent(agent: str) -> None:
+    from crawler.content.robots import product_token
+
+    if not product_token(agent):
+        raise _UnfitError(
+            "nothing stands before its first / or space, and robots.txt knows a crawler by that"
+        )
+
+
 def _check_proxy(url: str) -> None:
     import can_ada
 
@@ -304,6 +313,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], None]]] = {
     "scope.deny": _check_patterns,
     "scope.types": _check_types,
     "frontier.url": _check_frontier,
+    "http.user_agent": _check_user_agent,
     "http.proxy": _check_proxy,
     "http.ca_file": _check_ca_file,
 }

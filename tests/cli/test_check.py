@@ -91,6 +91,19 @@ def test_many_hosts_without_a_contact(here, capsys):
     assert "no contact" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("agent", ["Mozilla/5.0 (compatible; me/1)", "mozilla"])
+def test_a_name_that_every_browser_has_is_a_warning(here, capsys, agent):
+    (here / "config.toml").write_text(f'[hosts."a.example"]\nuser_agent = "{agent}"\n')
+    for words in (["check"], ["check", "https://a.example/", "--user-agent", agent]):
+        assert run_program(words) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert '[hosts."a.example"] user_agent' in said
+        assert said.count("the robots token is mozilla") == len(words) // 4 + 1
+    (here / "config.toml").unlink()
+    run_program(["check", "https://a.example/", "--user-agent", "me/1 (Mozilla/5.0)"])
+    assert "mozilla" not in capsys.readouterr().out.lower().replace("me/1 (mozilla", "")
+
+
 def test_robots_and_few_open_files_are_said(here, capsys, monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (64, 64))
     assert run_program(["check", "https://a.example/", "--no-robots"]) == 0

@@ -133,6 +133,7 @@ def test_none_is_refused_where_there_has_to_be_something():
         ("http.proxy", "socks5://127.0.0.1:1080"),
         ("http.ca_file", "/no/such/file.pem"),
         ("http.user_agent", "a\r\nX-Injected: 1"),
+        ("http.user_agent", "/x"),
         ("http.contact", "a\x00b"),
         ("scope.deny", ["("]),
         ("scope.deny", ["(?=lookahead)"]),
@@ -145,6 +146,16 @@ def test_none_is_refused_where_there_has_to_be_something():
 def test_what_cannot_be_meant_is_refused_by_its_flag(path, value):
     option = next(key.option for key in keys() if key.path == path)
     assert typed_refusal(path, value).startswith(f"{option}: expected ")
+
+
+def test_a_user_agent_without_a_robots_token_says_why(tmp_path):
+    assert "robots.txt knows a crawler by that" in typed_refusal("http.user_agent", "/x 1")
+    file = tmp_path / "c.toml"
+    file.write_text('[hosts."a.example"]\nuser_agent = "/x"\n')
+    with pytest.raises(UsageError, match=r"c.toml:2: .*user_agent: expected .*robots.txt knows"):
+        load({}, {}, file)
+    with pytest.raises(UsageError, match="user_agent: expected"):
+        held(Settings(http=Http(user_agent="/x")))
 
 
 def test_zero_where_zero_means_something():

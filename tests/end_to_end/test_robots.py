@@ -144,3 +144,13 @@ def test_a_host_that_is_asked_under_another_name_judges_us_by_that_name(site, cr
         "/headed": None,
     }
     assert done.manifest["cut"]["nofollow"] == 2
+
+
+def test_a_browsers_name_is_warned_of(site, crawl):
+    site.robots("User-agent: mozilla\nDisallow: /no\n")
+    site.page("/", ["/no"])
+    ended = crawl([site.url("/")], "--user-agent", "Mozilla/5.0 (compatible; me/1)")
+    assert outcome(ended, site.url("/no")) == ("skipped", "robots_disallowed")
+    (warning,) = (text for text in ended.manifest["warnings"] if "mozilla" in text)
+    assert "the robots token is mozilla" in warning
+    assert " ".join(ended.stderr.split()).count("the robots token is mozilla") == 2, "the log and the summary"

@@ -18,7 +18,8 @@ from crawler.fetch.session import Wire
 from crawler.model.frontier import Counts, FileMark
 from crawler.model.reasons import Outcome
 from crawler.model.settings import HostOverride, Http, Limits, Output, Politeness, Scope, Settings
-from crawler.run.assembly import longest_delay, user_agent
+from crawler.run.agent import user_agent
+from crawler.run.assembly import longest_delay
 from crawler.run.crawl import run_job
 from crawler.run.lock import Lock
 from crawler.run.manifest import manifest
