@@ -144,6 +144,8 @@ def longest_host(seen: Survey, settings: Settings) -> tuple[str, int, float] | N
 
 def _politeness(seen: Survey, settings: Settings) -> str:
     text = f"{settings.politeness.delay:g} s between requests to a host"
+    if settings.limits.rate is not None:
+        text += f", at most {settings.limits.rate:g} a second over all hosts"
     if (longest := longest_host(seen, settings)) and longest[2] > 0:
         host, count, seconds = longest
         text += f"; {escape(host, 40)} needs at least {duration_text(seconds)} for its {many(count, 'seed')}"

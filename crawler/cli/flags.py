@@ -47,6 +47,7 @@ _METAVARS: Final = {
     "frontier.url": "URL",
     "http.timeout": "SECONDS",
     "politeness.delay": "SECONDS",
+    "limits.rate": "N",
 }
 
 #: Where the table's own words already name the default.

@@ -29,6 +29,7 @@ WINDOW: Final = 5.0
 #: What holds the crawl, in words.
 LIMITS: Final = {
     "network": "network: every worker is waiting for an answer",
+    "rate": "rate: [limits] rate lets no more through",
     "politeness": "politeness: hosts and retries are not due yet",
     "cpu": "CPU: this process has no time left",
     "disk": "disk: records wait to be written",

@@ -277,6 +277,7 @@ class Crawler:
                 next_at=self._bench.next_at(),
                 now=self._clock(),
                 disk=self._results.full or (self._settler.busy and self._idle_but_unsettled()),
+                paced=self._feeder.paced,
                 seeded=self._seeded,
                 pending=self._counts.pending,
             )

@@ -22,11 +22,14 @@ from crawler.model.request import Kind, Request
 from crawler.model.response import Attempted
 from crawler.model.results import Failure, Result, Skipped
 from crawler.model.settings import Limits, Politeness, Robots
+from crawler.rules.pace import Pace
 from crawler.rules.politeness import robots_closing
 from crawler.rules.url import origin_of
 
 #: After so many requests ended without a question the loop gets a turn.
 _UNASKED_AT_ONCE = 64
+#: Seconds that a pace makes the feeder sleep at least: at 5,000 requests a second it would wake for each.
+_LEAST_PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ class Feeder:
         #: Pages that may still be answered under ``max_pages``, those in flight taken off; None: no limit.
         self.pages_left = limits.max_pages
         self.exhausted = asyncio.Event()
+        self._pace = Pace(limits.rate) if limits.rate is not None else None
+        #: A host is due and a worker free, and ``[limits] rate`` says not yet.
+        self.paced = False
         #: Until when an answer is waited for under ``max_time``, in the grace period; None: no limit.
         self._over_at: float | None = None
 
@@ -87,11 +93,28 @@ class Feeder:
             self._over_at = self._clock() + self._limits.max_time + self._limits.drain
         while True:
             now = self._clock()
+            if self._pace is not None and await self._is_held_back(self._pace, now):
+                continue
             visit = self._bench.pop_due(now) if self.pages_left is None or self.pages_left > 0 else None
             if visit is None:
                 await self._wait(now)
             elif not await self._serve(visit, now):
                 self._bench.starve(visit)
+
+    async def _is_held_back(self, pace: Pace, now: float) -> bool:
+        """Is it too early for a request of any host? Then this waited until the pace allows one or, where all workers
+        are busy, until something happened. What stood in the queue for them would be sent all at once later."""
+        due = self._bench.next_at()
+        if due is None or due > now:
+            return False
+        free_at = pace.free_at(now)
+        busy = self._bench.in_flight >= self._queue.maxsize
+        if free_at is None and not busy:
+            return False
+        self.paced = not busy
+        await self._sleep(None if free_at is None or busy else max(_LEAST_PAUSE, free_at - now))
+        self.paced = False
+        return True
 
     async def _wait(self, now: float) -> None:
         """Nothing is due: let the settler bring what it has, and sleep until a host is, or something happens."""
@@ -103,9 +126,13 @@ class Feeder:
             at = None
         else:
             at = self._bench.next_at()
+        await self._sleep(None if at is None else max(0.0, at - now))
+
+    async def _sleep(self, seconds: float | None) -> None:
+        """So long, or until something happens."""
         self.wake.clear()
         try:
-            async with asyncio.timeout(None if at is None else max(0.0, at - now)):
+            async with asyncio.timeout(seconds):
                 await self.wake.wait()
         except TimeoutError:
             pass
@@ -209,6 +236,8 @@ class Feeder:
         visit = job.visit
         job.wait = max(0.0, now - visit.last_answer)
         self._bench.sent(visit)
+        if self._pace is not None:
+            self._pace.take(now)
         if self.pages_left is not None and job.is_page:
             self.pages_left -= 1
         if job.counts_for_domain:

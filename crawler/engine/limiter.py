@@ -28,16 +28,19 @@ class Limiter:
         next_at: float | None,
         now: float,
         disk: bool,
+        paced: bool,
         seeded: bool,
         pending: int,
     ) -> None:
-        """``busy``: requests in flight; ``next_at``: when the first host on the heap is due; ``pending``:
-        URLs that are not done."""
+        """``busy``: requests in flight; ``next_at``: when the first host on the heap is due; ``paced``: it may
+        be asked, but for ``[limits] rate``; ``pending``: URLs that are not done."""
         cpu, wall = time.process_time(), time.monotonic()
         share = (cpu - self._cpu) / max(wall - self._wall, 1e-6)
         self._cpu, self._wall = cpu, wall
         if disk:
             self.now = "disk"
+        elif paced:
+            self.now = "rate"
         elif share >= _BUSY or (next_at is not None and next_at <= now and busy < workers):
             # Hosts are due, workers are free, and nobody has come to bring them together.
             self.now = "cpu"

@@ -160,12 +160,18 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``[limits]``: when a start stops by itself. Each counts from this start."""
+    """``[limits]``: when a start stops by itself, and how fast it goes. Each counts from this start."""
 
     max_pages: int | None = _setting(None, "records with an HTTP answer; never exceeded", flag="--max-pages")
     max_time: float | None = _setting(None, "whole start", unit="s", flag="--max-time")
     max_bytes: int | None = _setting(None, "bytes on the wire", unit="bytes", flag="--max-bytes")
     grace: float = _setting(20.0, "from the first signal to the end of the process", unit="s", flag="--grace")
+    rate: float | None = _setting(
+        None,
+        "requests a second over all hosts, robots.txt and sitemaps too",
+        unit="requests/s",
+        flag="--rate",
+    )
     pages_per_host: int | None = _setting(10_000, "answers from one host in a run", flag="--pages-per-host")
     pages_per_domain: int | None = _setting(
         100_000,

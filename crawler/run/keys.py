@@ -37,6 +37,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "http.ca_file": "a PEM file",
     "http.proxy": "an http:// URL",
     "http.min_rate": "bytes a second, or a text like 1k; 0: off",
+    "limits.rate": "requests a second, more than 0, or none",
     "frontier.url": "sqlite, sqlite:///PATH or memory",
 }
 

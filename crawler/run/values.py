@@ -123,14 +123,23 @@ def _read_float(key: Key, found: Any) -> float | None:
     if isinstance(found, (int, float)) and not isinstance(found, bool):
         value = float(found) if abs(found) < _LARGEST else math.inf
     elif isinstance(found, str):
-        value = _duration(found.strip().lower())
+        value = _duration(found.strip().lower()) if key.unit == "s" else _number(found.strip())
     else:
         raise _UnfitError
     if not value >= 0 or (value == 0 and key.path not in FROM_NO_TIME):
         raise _UnfitError
-    if value > _LONGEST:
+    if key.unit != "s":
+        if value > _LARGEST:
+            raise _UnfitError("too large")
+    elif value > _LONGEST:
         raise _UnfitError("longer than ten years" + ("; none lifts the limit" if key.optional else ""))
     return value
+
+
+def _number(text: str) -> float:
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    raise _UnfitError
 
 
 def _duration(text: str) -> float:

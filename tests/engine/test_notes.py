@@ -49,7 +49,16 @@ def test_ten_are_named_and_all_are_counted():
 def held_by(**changes: object) -> str:
     limiter = Limiter(Meter())
     limiter._wall -= 3600  # an hour in which next to nothing was computed
-    seen = {"busy": 0, "workers": 4, "next_at": None, "now": 0.0, "disk": False, "seeded": True, "pending": 0}
+    seen = {
+        "busy": 0,
+        "workers": 4,
+        "next_at": None,
+        "now": 0.0,
+        "disk": False,
+        "paced": False,
+        "seeded": True,
+        "pending": 0,
+    }
     limiter.look(**{**seen, **changes})  # type: ignore[arg-type]
     return limiter.now
 
@@ -63,6 +72,7 @@ def test_what_holds_the_crawl():
     assert held_by(busy=4, next_at=5.0) == "network"
     assert held_by(next_at=-5.0) == "cpu"
     assert held_by(disk=True) == "disk"
+    assert held_by(next_at=-5.0, paced=True) == "rate"
 
 
 def test_what_is_counted_after_the_last_record_is_settled_too():
