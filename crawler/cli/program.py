@@ -45,6 +45,13 @@ none lifts a limit. Every other setting of config.toml is a flag as well:
 environment. Flags win over the environment, that over config.toml.
 """
 
+#: What cyclopts would call [ARGS...], as the documentation writes it.
+_USAGES: Final = {
+    "run": "SEEDS... [OPTIONS]",
+    "check": "[SEEDS...] [OPTIONS]",
+    "status": "[JOB] [OPTIONS]",
+}
+
 #: Where each command is, what it says of itself, and what stands below its options.
 _COMMANDS: Final = {
     "run": (
@@ -100,7 +107,8 @@ def build() -> App:
         default_parameter=None,
     )
     for name, (path, help, example) in _COMMANDS.items():
-        app.command(path, name=name, help=help, help_epilogue=example)
+        usage = f"Usage: crawler {name} {_USAGES[name]}" if name in _USAGES else None
+        app.command(path, name=name, help=help, help_epilogue=example, usage=usage)
     return app
 
 

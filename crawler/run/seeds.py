@@ -26,6 +26,13 @@ _SNIFFED: Final = 8 * 1024
 #: White space and a mark: what follows is a comment. A fragment follows upon the URL itself.
 _COMMENT: Final = re.compile(rb"[ \t\f\v]#")
 _LINE_END: Final = re.compile(rb"[\r\n]")
+#: Of a name that is not there and ends so, a file was meant. No domains but .zip are among them.
+# fmt: off
+_FILE_ENDINGS: Final = frozenset({
+    "bz2", "csv", "dat", "gz", "json", "jsonl", "list", "log", "lst", "ndjson", "out", "seeds", "text", "toml", "tsv",
+    "txt", "url", "urls", "xml", "xz", "zip", "zst",
+})
+# fmt: on
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _JOB: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -94,9 +101,15 @@ def check_seeds(arguments: Sequence[str]) -> None:
                 _refuse_binary(file.read(_SNIFFED), argument)
         except OSError as error:
             hint = ""
-            if isinstance(error, FileNotFoundError) and "." in argument and "/" not in argument:
+            if isinstance(error, FileNotFoundError) and _may_be_a_host(argument):
                 hint = f"; for a URL write https://{argument}"
             raise UsageError(f"seeds file {argument}: {error.strerror or error}{hint}") from error
+
+
+def _may_be_a_host(argument: str) -> bool:
+    return (
+        "." in argument and "/" not in argument and argument.rpartition(".")[2].lower() not in _FILE_ENDINGS
+    )
 
 
 def read_seeds(arguments: Sequence[str], stdin: BinaryIO) -> Iterator[SeedLine]:

@@ -119,6 +119,11 @@ def test_files_that_are_no_text_are_refused(here, capsys, content):
     assert "s.txt" in capsys.readouterr().err
 
 
+def test_the_rate_is_said(here, capsys):
+    assert run_program(["check", "https://a.example/", "--rate", "2.5"]) == 0
+    assert "at most 2.5 a second over all hosts" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_missing_file_is_named(here, capsys):
     assert run_program(["check", "example.com"]) == 2
     assert "https://example.com" in capsys.readouterr().err

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from crawler.cli.flags import settings_from
 from crawler.cli.program import build, run_program
 from crawler.model.errors import JobActive, StorageError, UsageError
 from crawler.run.configuration import keys
+
+ROOT = Path(__file__).parents[2]
 
 CONTRACT = [
     "--job",
@@ -75,6 +79,18 @@ def test_every_flag_of_the_contract_is_in_the_help(capsys):
     assert "[10 MiB]" in flat
     assert "[1 s]" in flat
     assert "Example: crawler run seeds.txt" in flat
+
+
+def test_the_usage_is_the_documentations(capsys):
+    """Every command as the README's table has it, options aside."""
+    table = re.findall(r"(?m)^\| `crawler ([^`]+)`", (ROOT / "README.md").read_text())
+    assert {words.split()[0] for words in table} >= {"run", "check", "status", "verify"}
+    for words in table:
+        name, _, operands = words.replace("\\|", "|").partition(" ")
+        usage = said(capsys, name, "--help")[1].splitlines()[0]
+        if "|" in operands:
+            operands = "SHELL"
+        assert usage.replace(" [OPTIONS]", "").removeprefix("Usage: crawler ") == f"{name} {operands}".strip()
 
 
 def test_every_flag_of_the_table_is_in_the_help(capsys):
