@@ -9,6 +9,9 @@ import pytest
 
 from tests.servers import html, reply
 
+#: A server hears of a close in its own time: so many more may seem open to it at once.
+LATE = 8
+
 
 def sockets(port: int) -> Counter[str]:
     """The states of this machine's TCP sockets to or from a port. 06 is TIME-WAIT (include/net/tcp_states.h)."""
@@ -72,7 +75,8 @@ def test_open_sockets_plateau_at_the_limit_idle_ones_included(site, dns, crawl):
     assert ended.code == 0, ended
     assert len(ended.by_url) == 900
     assert {record["outcome"] for record in ended.records} == {"fetched"}
-    assert site.peak <= 40
+    assert ended.manifest["connections"]["peak_open_sockets"] <= 40
+    assert site.peak <= 40 + LATE
 
 
 @pytest.mark.slow
@@ -82,7 +86,8 @@ def test_a_thousand_hosts_at_a_limit_of_a_hundred(site, dns, crawl):
     ended = crawl(seeds_of(site, 1000, 5), nameserver=dns.address, depth=0, config=config)
     assert ended.code == 0, ended
     assert {record["outcome"] for record in ended.records} == {"fetched"}
-    assert site.peak <= 100
+    assert ended.manifest["connections"]["peak_open_sockets"] <= 100
+    assert site.peak <= 100 + LATE
 
 
 def test_few_open_files_mean_fewer_workers_and_no_lost_page(site, dns, crawl):
