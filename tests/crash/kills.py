@@ -62,19 +62,20 @@ def kill_and_go_on(
     died is held to be whole and another begun.
     """
     chance = random.Random(seed)
+    plan = _plan(kills, chance)
     made = Kills()
     in_a_row = 0
     output = world.copy(world.base(), "killed")
     world.site.forget()
     boot = 1.0
     while made.kills < kills:
-        early = in_a_row < 5 and chance.random() < 0.25
+        early = plan[made.kills]
         in_a_row = in_a_row + 1 if early else 0
         committed = _committed(output)
         before = _asked(world)
         process = world.begin(output)
         if early:
-            _wait(process, chance.uniform(0.3, 1.0) * boot)
+            _wait(process, chance.uniform(0.3, 0.9) * boot)
         else:
             began = time.monotonic()
             while process.poll() is None and len(_asked(world)) == len(before):
@@ -115,6 +116,16 @@ def kill_and_go_on(
             tell(f"{made.kills} of {kills}: {len(_committed(output))} URLs committed; {made}")
     world.is_whole(output)
     return made
+
+
+def _plan(kills: int, chance: random.Random) -> list[bool]:
+    """Which of them come while the start recovers: a quarter, in rows of one to five, of many kills the first of five."""
+    plan: list[bool] = []
+    row = 5 if kills >= 20 else 1
+    while len(plan) < kills:
+        plan += [False] * row + [True] * row + [False] * (2 * row)
+        row = chance.randint(1, 5)
+    return plan[:kills]
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
