@@ -119,7 +119,7 @@ def kill_and_go_on(
 
 
 def _plan(kills: int, chance: random.Random) -> list[bool]:
-    """Which of them come while the start recovers: a quarter, in rows of one to five, of many kills the first of five."""
+    """Which of them come while the start recovers: a quarter, in rows of up to five (of many kills the first is)."""
     plan: list[bool] = []
     row = 5 if kills >= 20 else 1
     while len(plan) < kills:
