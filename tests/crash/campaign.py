@@ -71,6 +71,8 @@ def run_campaign(cases: Sequence[tuple[str, Act]], worlds: Sequence[World], *, e
         for name, happened, wrong, found in threads.map(one, cases):
             verdict.cases += 1
             verdict.happened += happened
+            if not happened:
+                print(f"not reached: {name}", flush=True)
             for part in fields(Difference):
                 before = getattr(verdict.found, part.name)
                 setattr(verdict.found, part.name, before + getattr(found, part.name))
