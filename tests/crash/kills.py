@@ -70,7 +70,6 @@ def kill_and_go_on(
     boot = 1.0
     while made.kills < kills:
         early = plan[made.kills]
-        in_a_row = in_a_row + 1 if early else 0
         committed = _committed(output)
         before = _asked(world)
         process = world.begin(output)
@@ -110,6 +109,7 @@ def kill_and_go_on(
             continue
         made.kills += 1
         made.recovering += not now
+        in_a_row = in_a_row + 1 if early else 0
         made.most_in_a_row = max(made.most_in_a_row, in_a_row)
         world.is_kept(output)
         if made.kills % 10 == 0:
