@@ -17,6 +17,8 @@ from turbohtml import detect
 
 #: HTML, 13.2.3.2: how many bytes a declaration is looked for in.
 _PRESCAN: Final = 1024
+#: Beyond it a declaration may come too late, as in browsers, but not this far: finding it takes a tree.
+_DECLARED: Final = 256 * 1024
 
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 
@@ -102,6 +104,7 @@ def _declared_in_html(body: bytes) -> str | None:
     found = detect.detect(head.translate(_MUTED)).encoding
     if found is not None and found != "windows-1252":
         return found.lower()
+    body = body[:_DECLARED]
     if b"charset" not in body.lower():
         return None
     # The default, or windows-1252 declared, or something declared further on.

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 #: What is looked at of one page: 5 ms at worst.
-_MOST_BYTES: Final = 1024 * 1024
+LOOKED_AT: Final = 1024 * 1024
 _MOST_PIECES: Final = 5_000
 #: New pieces that are remembered of one page; then it is new enough. Of one that is under suspicion more are, so that
 #: what a trap has to show is soon known.
@@ -60,7 +60,7 @@ class Novelty:
         """
         self.read += 1
         enough = _ENOUGH_OF_A_SUSPECT if suspect else _ENOUGH
-        end = min(len(body), _MOST_BYTES)
+        end = min(len(body), LOOKED_AT)
         middle = end // 3
         own: set[bytes] | None = None
         letters = kept = 0

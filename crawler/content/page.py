@@ -96,10 +96,9 @@ def read_page(
 
     O(len(body)), and at most one parse whatever is wanted. Never raises, whatever the bytes are.
     """
-    essence = read_essence(content_type) or sniff_type(body)
-    if not is_text(essence):
+    essence, charset = read_charset(body, content_type)
+    if charset is None:
         return PageReading(essence)
-    charset = sniff(body, content_type if content_type and read_essence(content_type) else essence)
     if essence not in _PARSED:
         return PageReading(essence, charset, None if want == "none" else decode(body, charset))
     text = decode(body, charset)
@@ -111,8 +110,7 @@ def read_page(
     if html is None:
         tree = read_tree(text, xml=xml)
         html = read_facts(tree, token)
-    if not _NOFOLLOW.isdisjoint(html.robots) or forbids_following(x_robots_tag, token):
-        html.hrefs = [(href, False) for href, _ in html.hrefs]
+    bar(html, x_robots_tag, token)
     if xml and want in ("text", "markdown"):
         # turbohtml knows no paragraphs in an XML tree, and white space above ASCII in one crashes the interpreter.
         tree = read_tree(text)
@@ -126,6 +124,20 @@ def read_page(
         case _:
             shown = None
     return PageReading(essence, charset, shown, html)
+
+
+def read_charset(body: bytes, content_type: str | None) -> tuple[str, str | None]:
+    """The essence of a body's type, and the charset of what is text; O(len(body))."""
+    essence = read_essence(content_type) or sniff_type(body)
+    if not is_text(essence):
+        return essence, None
+    return essence, sniff(body, content_type if content_type and read_essence(content_type) else essence)
+
+
+def bar(html: Html, x_robots_tag: Sequence[str], token: str | None) -> None:
+    """Under a ``nofollow`` of the whole page, from its meta tags or its headers, no link may be followed."""
+    if not _NOFOLLOW.isdisjoint(html.robots) or forbids_following(x_robots_tag, token):
+        html.hrefs = [(href, False) for href, _ in html.hrefs]
 
 
 def read_essence(content_type: str | None) -> str | None:

@@ -17,15 +17,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
-from crawler.content.page import PageReading, is_text, read_essence, sniff_type
+from crawler.content.charset import decode
+from crawler.content.page import PageReading, bar, is_text, read_charset, read_essence, sniff_type
 from crawler.engine.parser_wire import (
     BODY,
     END,
@@ -36,6 +38,7 @@ from crawler.engine.parser_wire import (
     frame,
     read_page_frames,
     read_sitemap_frames,
+    text_frames,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ _SMALL: Final = 64 * 1024
 _LARGE: Final = 256 * 1024
 #: Between the two: tags from which a body is suspicious. Real pages of 256 KiB have 7,000.
 _MOST_TAGS: Final = 8_192
+#: Bytes from which a page is read by its tags: as a tree one of this size is 6 MiB, a hostile one 40.
+BY_TAGS: Final = 512 * 1024
 #: Children at once. Each is 17 MiB when idle, and they have two cores at most to run on beside the loop.
 _CHILDREN: Final = 2
 #: Seconds until a new child says that it is ready; 0.3 on a quiet machine.
@@ -116,8 +121,20 @@ class Parser:
         }
 
         def read() -> ParsedPage:
-            reading, links = read_page_frames(self._ask(asked, body))
-            return ParsedPage(reading, links, "sha256:" + hashlib.sha256(body).hexdigest())
+            digest = "sha256:" + hashlib.sha256(body).hexdigest()
+            if len(body) >= BY_TAGS and want in ("html", "none"):
+                essence, charset = read_charset(body, content_type)
+                if essence == "text/html" and charset is not None:
+                    text = decode(body, charset)
+                    asked["what"] = "tags"
+                    reading, links = read_page_frames(self._ask(asked, text_frames(text), len(body)))
+                    if reading.html is None:
+                        raise Garbled("no html")
+                    bar(reading.html, x_robots_tag, token)
+                    reading.charset, reading.body = charset, text if want == "html" else None
+                    return ParsedPage(reading, links, digest)
+            reading, links = read_page_frames(self._ask(asked, _body_frame(body), len(body)))
+            return ParsedPage(reading, links, digest)
 
         return await self._in_thread(read)
 
@@ -133,8 +150,10 @@ class Parser:
         from crawler.content.sitemap import Entry, Sitemap
 
         def read() -> Sitemap:
-            # What is compressed can grow to this.
-            facts, entries = read_sitemap_frames(self._ask(asked, body, most=max_bytes))
+            # What is compressed can grow to `max_bytes`.
+            facts, entries = read_sitemap_frames(
+                self._ask(asked, _body_frame(body), max(len(body), max_bytes))
+            )
             kind, why = facts.get("kind"), facts.get("why")
             if kind not in (None, "urlset", "index", "text", "feed"):
                 raise Garbled("kind")
@@ -173,8 +192,8 @@ class Parser:
             self._drop()
             raise ParseFailed(f"the parser's reply makes no sense: {error}") from error
 
-    def _ask(self, asked: Mapping[str, Any], body: bytes, *, most: int = 0) -> list[tuple[int, bytes]]:
-        """In a thread: the frames of the reply of this thread's child."""
+    def _ask(self, asked: Mapping[str, Any], body: Iterable[bytes], size: int) -> list[tuple[int, bytes]]:
+        """In a thread: the frames of the reply of this thread's child. ``size``: bytes that are read there."""
         child: _Child | None = getattr(self._own, "child", None)
         if child is None:
             if self._closed:
@@ -184,9 +203,9 @@ class Parser:
         task = orjson.dumps({**asked, "seconds": self._seconds})
         try:
             frames, leaving = child.ask(
-                [frame(TASK, task), HEADER.pack(BODY, len(body)), body],
+                chain([frame(TASK, task)], body),
                 time.monotonic() + self._seconds,
-                most=max(_REPLY_FACTOR * len(body), most) + _REPLY_LEAST,
+                most=_REPLY_FACTOR * size + _REPLY_LEAST,
             )
         except _Late:
             self._drop()
@@ -256,7 +275,7 @@ class _Child:
         return self._process.pid
 
     def ask(
-        self, task: Sequence[bytes], deadline: float, *, most: int
+        self, task: Iterable[bytes], deadline: float, *, most: int
     ) -> tuple[list[tuple[int, bytes]], bool]:
         """The reply's frames before ``END``, and whether the child ends by itself now.
 
@@ -342,6 +361,10 @@ def _wait(descriptor: int, event: int, deadline: float) -> None:
     poll = select.poll()
     poll.register(descriptor, event)
     poll.poll(left * 1000)
+
+
+def _body_frame(body: bytes) -> Sequence[bytes]:
+    return HEADER.pack(BODY, len(body)), body
 
 
 def _plain(value: str | None) -> str | None:

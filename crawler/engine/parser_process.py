@@ -16,18 +16,30 @@ from typing import Any, Final
 
 import orjson
 
-from crawler.content.page import read_page
-from crawler.engine.parser_wire import BODY, END, HEADER, READY, TASK, frame, page_frames, sitemap_frames
+from crawler.content.page import PageReading, read_page
+from crawler.content.tags import Tags
+from crawler.engine.parser_wire import (
+    BODY,
+    END,
+    HEADER,
+    READY,
+    SLICE,
+    TASK,
+    frame,
+    page_frames,
+    sitemap_frames,
+)
 
 #: Bytes of address space that a page may take beside what is held before: by its own bytes, and at least. As
 #: a tree, pages of 10 MiB took 110 MiB (manuals) and 190 (links alone), hostile ones 80 times their size; a
-#: megabyte of NULs, each of them an error that the parser keeps, 50.
+#: megabyte of NULs, each of them an error that the parser keeps, 50. Read by its tags a page takes its links alone, or
+#: what there is in it without a tag: 40 MiB at worst.
 _MEMORY_FACTOR: Final = 32
 _LEAST_MEMORY: Final = 64 * 1024 * 1024
 #: The same for a sitemap, which is read as a stream: 50,000 entries, or 10 MiB in another charset than UTF-8.
 _SITEMAP_MEMORY: Final = 320 * 1024 * 1024
 #: Bytes: grown beyond this it ends after its reply, and the next one starts small.
-LARGE: Final = 64 * 1024 * 1024
+LARGE: Final = 24 * 1024 * 1024
 #: Seconds beyond the deadline, by which the parent should long have killed it.
 _SPARE: Final = 2.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -52,21 +64,50 @@ def main() -> None:
         if task is None:
             return
         asked = orjson.loads(task)
+        _bound_time(asked["seconds"])
+        if asked["what"] == "tags":
+            _bound_memory(_LEAST_MEMORY)
+            if not _read_tags(source, sink, asked):
+                return
+            continue
         body = _frame(source, BODY)
         if body is None:
             return
-        _bound_time(asked["seconds"])
         if asked["what"] == "page":
             _bound_memory(max(_LEAST_MEMORY, _MEMORY_FACTOR * len(body)))
         else:
             _bound_memory(_SITEMAP_MEMORY)
-        for part in _reply(asked, body):
-            _write(sink, part)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        leaving = _resident() > LARGE
-        _write(sink, frame(END, b"\1" if leaving else b""))
-        if leaving:
+        if not _answer(sink, _reply(asked, body)):
             return
+
+
+def _read_tags(source: int, sink: int, asked: dict[str, Any]) -> bool:
+    """Read a page as its text comes, none of which is kept. False: this is to end."""
+    tags = Tags(asked["token"], most_links=asked["most_links"])
+    while True:
+        head = _read(source, HEADER.size)
+        if head is None:
+            return False
+        kind, size = HEADER.unpack(head)
+        if kind == END:
+            break
+        assert kind == SLICE
+        piece = _read(source, size)
+        if piece is None:
+            return False
+        tags.feed(piece.decode("utf-8", "surrogatepass"))
+    reading = PageReading("text/html", html=tags.close())
+    return _answer(sink, page_frames(reading, asked["most_links"], tags.links))
+
+
+def _answer(sink: int, parts: Iterator[bytes]) -> bool:
+    """Send a reply and its end. False: this has grown, and is to end."""
+    for part in parts:
+        _write(sink, part)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    leaving = _resident() > LARGE
+    _write(sink, frame(END, b"\1" if leaving else b""))
+    return not leaving
 
 
 def _reply(asked: dict[str, Any], body: bytes) -> Iterator[bytes]:

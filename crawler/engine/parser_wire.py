@@ -1,9 +1,10 @@
 """What goes over the pipes between the crawl and a child that parses: frames, and the plain data in them.
 
 A frame is a kind (1 byte), a length (4 bytes, big endian) and so many bytes. A task is ``TASK`` (JSON: what to do and
-with which parameters) and ``BODY``; the reply to it is one ``FACTS`` (JSON) and, in slices, ``HREFS``, ``TEXT`` or
-``ENTRIES``, and ends with ``END``. A child may have been taken over by what it read: nothing in a reply is executed or
-unpickled, everything is checked for its type and for its sum, and what doesn't fit raises :class:`Garbled`.
+with which parameters) and ``BODY``, or ``SLICE``s of a page that is read by its tags, and ``END``; the reply to it is
+one ``FACTS`` (JSON) and, in slices, ``HREFS``, ``TEXT`` or ``ENTRIES``, and ends with ``END``. A child may have been
+taken over by what it read: nothing in a reply is executed or unpickled, everything is checked for its type and for
+its sum, and what doesn't fit raises :class:`Garbled`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from crawler.content.facts import Html
 from crawler.content.page import PageReading
 
 HEADER: Final = struct.Struct(">BI")
-TASK, BODY, READY, FACTS, HREFS, TEXT, ENTRIES, END = range(1, 9)
+TASK, BODY, READY, FACTS, HREFS, TEXT, ENTRIES, END, SLICE = range(1, 10)
 
 #: Links and entries in a slice: what is decoded at a time holds the interpreter for about a millisecond.
 _SLICE: Final = 2_000
@@ -33,8 +34,16 @@ def frame(kind: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(kind, len(payload)) + payload
 
 
-def page_frames(reading: PageReading, most_links: int) -> Iterator[bytes]:
-    """The reply to a page: of its links the first ``most_links``, and how many there are."""
+def text_frames(text: str) -> Iterator[bytes]:
+    """A text on its way to a child, and its end."""
+    for at in range(0, len(text), _TEXT_SLICE):
+        yield frame(SLICE, text[at : at + _TEXT_SLICE].encode("utf-8", "surrogatepass"))
+    yield frame(END)
+
+
+def page_frames(reading: PageReading, most_links: int, links: int | None = None) -> Iterator[bytes]:
+    """The reply to a page: of its links the first ``most_links``, and how many there are (``links``, where ``reading``
+    has not all)."""
     html = reading.html
     facts: dict[str, Any] = {"content_type": reading.content_type, "charset": reading.charset}
     if html is not None:
@@ -44,7 +53,7 @@ def page_frames(reading: PageReading, most_links: int) -> Iterator[bytes]:
             "canonical": _sendable(html.canonical),
             "language": _sendable(html.language),
             "robots": [_sendable(word) for word in html.robots],
-            "hrefs": len(html.hrefs),
+            "hrefs": len(html.hrefs) if links is None else links,
         }
     facts["text"] = reading.body is not None
     yield frame(FACTS, orjson.dumps(facts))

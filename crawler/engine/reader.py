@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+from crawler.content.novelty import LOOKED_AT
 from crawler.content.page import PageReading, read_page
 from crawler.engine.discovery import MOST_LINKS, Discovery, Links
 from crawler.engine.parser import ParseFailed, Parser, is_heavy
@@ -88,6 +89,8 @@ class Reader:
                 attempted = replace(Attempted.of(response), body_bytes=len(body))
                 return Failure(request, Reason.PARSE_TIMEOUT, str(failed), attempted)
             reading, digest, count = parsed.reading, parsed.digest, parsed.links
+            # Its text stands beside it from here on, and soon its links.
+            response.body = body[:LOOKED_AT]
         else:
             reading = read_page(
                 body, content_type=content_type, x_robots_tag=tags, want=self._body, token=token
@@ -97,6 +100,8 @@ class Reader:
         facts = Facts(
             content_type=reading.content_type, charset=reading.charset, text=reading.body, digest=digest
         )
+        facts.body_bytes = len(body)
+        del body
         page = Page(request, response, facts)
         if reading.html is not None:
             await self._links(request, page, reading, count)

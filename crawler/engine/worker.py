@@ -100,6 +100,8 @@ class Worker:
             await self._sitemaps.read(job.request, result)
         elif isinstance(result, Page):
             self._traps.read(job.visit, result)
+            # All that is of use in it is in the facts now, and the result may wait for its commit.
+            result.response.body = b""
         try:
             await self._results.put(result)
         except asyncio.CancelledError:

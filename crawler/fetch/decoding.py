@@ -10,7 +10,7 @@ zstd (RFC 9659, larger is refused).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol, cast
 
 import brotli
@@ -31,6 +31,9 @@ BOMB_RATIO: Final = 200
 
 #: Output bytes asked of a coding at a time.
 _STEP: Final = 64 * 1024
+
+#: Decoded bytes after which whoever feeds may do something else.
+_PAUSE: Final = 1024 * 1024
 
 #: Wire bytes given to the first coding at a time: how exactly the bomb ratio knows what the output cost.
 _SLICE: Final = 4 * 1024
@@ -284,14 +287,32 @@ class Decoder:
         O(bytes in + bytes out), the latter at most the cap and a step for each coding.
         Raises :class:`DecodeError` (``decode_corrupt``, ``decode_unsupported``).
         """
+        for _ in self.steps(chunk):
+            pass
+        return not self.truncated
+
+    def steps(self, chunk: bytes) -> Iterator[None]:
+        """As :meth:`feed`, with a pause after each decoded megabyte, 5 to 10 ms: 4 KiB can hold a whole bomb."""
         self.wire_bytes += len(chunk)
         if self.truncated:
-            return False
+            return
         if not self._chain:
-            return self._keep(chunk)
-        if len(chunk) <= _SLICE:
-            return self._decode(chunk)
-        return all(self._decode(chunk[at : at + _SLICE]) for at in range(0, len(chunk), _SLICE))
+            self._keep(chunk)
+            return
+        paused = self.body_bytes
+        for at in range(0, len(chunk), _SLICE):
+            self._taken += len(chunk[at : at + _SLICE])
+            # Input that decodes to nothing (empty members, empty blocks) must come to an end as well.
+            if self._taken > self._cap + self._cap // 64 + _OVERHEAD:
+                self.truncated = "length"
+                return
+            self._chain[0].put(chunk[at : at + _SLICE])
+            for _ in self._drained(ending=False):
+                if self.body_bytes - paused >= _PAUSE:
+                    paused = self.body_bytes
+                    yield
+            if self.truncated:
+                return
 
     def finish(self) -> bytes:
         """The body, whole or cut at the cap.
@@ -301,7 +322,8 @@ class Decoder:
         """
         if self._chain:
             if not self.truncated:
-                self._drain(ending=True)
+                for _ in self._drained(ending=True):
+                    pass
             if self.truncated:
                 self._check_bomb()
             else:
@@ -314,21 +336,12 @@ class Decoder:
         self._chunks = [body]
         return body
 
-    def _decode(self, piece: bytes) -> bool:
-        self._taken += len(piece)
-        # Input that decodes to nothing (empty members, empty blocks) must come to an end as well.
-        if self._taken > self._cap + self._cap // 64 + _OVERHEAD:
-            self.truncated = "length"
-            return False
-        self._chain[0].put(piece)
-        return self._drain(ending=False)
-
-    def _drain(self, ending: bool) -> bool:
+    def _drained(self, ending: bool) -> Iterator[None]:
         last = len(self._chain) - 1
         while out := self._pull(last, min(_STEP, self._cap - self.body_bytes + 1), ending):
             if not self._keep(out):
-                return False
-        return not self.truncated
+                return
+            yield
 
     def _pull(self, at: int, limit: int, ending: bool) -> bytes:
         """Up to ``limit`` bytes out of coding ``at``, which takes from the one before it what it needs."""

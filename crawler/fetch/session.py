@@ -252,7 +252,9 @@ class Session:
             content = answer.content
             while chunk := await content.readany():
                 attempt.received += len(chunk)
-                if not decoder.feed(chunk) or content.at_eof():
+                for _ in decoder.steps(chunk):
+                    await asyncio.sleep(0)
+                if decoder.truncated or content.at_eof():
                     break
                 if decoder.body_bytes > FREE:
                     if share is None:

@@ -19,7 +19,7 @@ class Facts:
 
     ``text`` is the decoded body in the form the output asked for, ``None`` where it isn't text or isn't
     wanted. ``links`` are canonical http(s) targets in document order, each once; ``links_count`` counts them
-    before any cap. ``follow`` is false under a ``nofollow`` of the page (meta robots, X-Robots-Tag).
+    before any cap. ``body_bytes``: how long the body was that was read, as the answer may have let go of it since.
     """
 
     content_type: str | None = None
@@ -32,6 +32,7 @@ class Facts:
     language: str | None = None
     links: Sequence[str] = ()
     links_count: int = 0
+    body_bytes: int | None = None
 
 
 @dataclass(slots=True)

@@ -140,7 +140,7 @@ class Http:
         10 * MIB, "decoded body; the rest is cut and marked", unit="bytes", flag="--max-body"
     )
     body_memory: int = _setting(
-        128 * MIB,
+        32 * MIB,
         "bodies over 64 KiB in memory at once, from the wire to their result; beyond it reading waits",
         unit="bytes",
     )

@@ -25,7 +25,7 @@ from crawler.model.errors import StorageError
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import Record
 from crawler.model.settings import Output
-from crawler.sink.line import encode
+from crawler.sink.line import encode_aside
 
 try:
     from compression import zstd  # type: ignore[import-not-found, unused-ignore]
@@ -103,9 +103,11 @@ class NdjsonSink:
 
     async def write(self, records: Sequence[Record]) -> None:
         for record in records:
-            await self._put(encode(record))
+            await self._put(await encode_aside(record))
 
     async def _put(self, line: bytes) -> None:
+        if self._buffered and len(line) >= PIECE and self._flushed is None:
+            await self._drain()
         self._lines.append(line)
         self._buffered += len(line)
         # A part that is being closed takes nothing in any more.
@@ -200,6 +202,7 @@ class NdjsonSink:
         try:
             if self._file is None:
                 await self._begin_part()
+            # Of one line, and that is what a large one is here, this is no copy.
             data = b"".join(lines)
             if self._pack is not None:
                 data = await asyncio.to_thread(self._pack, data)

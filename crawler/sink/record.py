@@ -39,7 +39,8 @@ def record_of(result: Result, run_id: str, *, links: bool = True, headers: bool 
             _answered(record, response, headers)
             record["content_type"] = facts.content_type
             record["charset"] = facts.charset
-            record["body_bytes"] = len(response.body)
+            size = facts.body_bytes
+            record["body_bytes"] = len(response.body) if size is None else size
             record["truncated"] = response.truncated
             record["digest"] = facts.digest
             record["text_digest"] = facts.text_digest

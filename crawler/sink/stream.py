@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 from crawler.model.errors import StorageError
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import Record
-from crawler.sink.line import encode
+from crawler.sink.line import encode_aside
 
 PIECE: Final = 256 * 1024
 
@@ -30,7 +30,7 @@ class StreamSink:
 
     async def write(self, records: Sequence[Record]) -> None:
         for record in records:
-            line = encode(record)
+            line = await encode_aside(record)
             self._lines.append(line)
             self._buffered += len(line)
         if self._buffered >= PIECE:

@@ -95,7 +95,16 @@ def _family(pid: int) -> list[int]:
         for path in Path(f"/proc/{one}/task").glob("*/children"):
             with contextlib.suppress(OSError):
                 found.extend(map(int, path.read_text().split()))
-    return found
+    # Between its vfork and its exec a child is in the memory of its parent: that is counted once.
+    own = _command(pid)
+    return [one for one in found if one == pid or _command(one) != own]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _resident(pid: int) -> int:

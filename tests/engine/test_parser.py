@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +89,19 @@ def test_of_the_links_the_first_come_and_all_are_counted(parser: Parser) -> None
     there = ask(parser, BODIES["links"], most_links=2_500)
     assert there.links == 5_000
     assert there.reading.html.hrefs == read_page(BODIES["links"], content_type="text/html").html.hrefs[:2_500]
+
+
+def test_a_large_page_is_read_in_the_memory_of_its_links(parser: Parser) -> None:
+    """As a tree it is 190 MiB, and past the bound."""
+    body = b"".join(b"<a href=//x%d/>" % number for number in range(550_000))
+    there = ask(parser, body, most_links=50_000, x_robots_tag=["nofollow"])
+    assert there.links == 550_000
+    assert there.reading.html.hrefs == [(f"//x{number}/", False) for number in range(50_000)]
+    assert there.reading.body == body.decode()
+    for pid in parser.children:
+        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        assert peak is not None
+        assert int(peak[1]) < 72 * 1024
 
 
 def test_sitemaps(parser: Parser) -> None:
@@ -193,7 +207,7 @@ def test_others_go_on_beside_one_that_hangs() -> None:
 def test_one_that_needs_too_much_memory(parser: Parser) -> None:
     """Misnested formatting: each page of it is a hundred times its size as a tree."""
     with pytest.raises(ParseFailed, match=r"memory|signal"):
-        ask(parser, b"<b><p>" * (1_500_000))
+        ask(parser, b"<b><p>" * 1_500_000, want="text")
     assert ask(parser, ODD).reading.html.title == "A title"
 
 
