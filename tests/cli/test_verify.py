@@ -159,7 +159,7 @@ BREAK: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda output: rewrite(
             output,
             parts(output)[-1],
-            lambda lines: [lines[0].replace(b'"en"', '"\u2028"'.encode()), *lines[1:]],
+            lambda lines: [lines[0].replace(b"{", '{"\u2028":1,'.encode(), 1), *lines[1:]],
         ),
         ":1: a raw control character",
     ),

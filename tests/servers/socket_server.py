@@ -53,6 +53,9 @@ class RawSite(Served):
     async def _close(self) -> None:
         assert self._server is not None
         self._server.close()
+        # A connection taken in this very turn has no task yet, and a task that has not begun would never close it.
+        for _ in range(2):
+            await asyncio.sleep(0)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
