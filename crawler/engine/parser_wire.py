@@ -69,6 +69,7 @@ def page_frames(reading: PageReading, most_links: int, links: int | None = None)
                 ),
             )
     text = reading.body
+    assert not isinstance(text, bytes)
     for at in range(0, len(text or ""), _TEXT_SLICE):
         assert text is not None
         yield frame(TEXT, text[at : at + _TEXT_SLICE].encode("utf-8", "surrogatepass"))

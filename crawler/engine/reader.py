@@ -10,9 +10,9 @@ from itertools import islice
 from typing import Final
 
 from crawler.content.novelty import LOOKED_AT
-from crawler.content.page import PageReading, read_page
+from crawler.content.page import PageReading, read_page, read_plain_page
 from crawler.engine.discovery import MOST_LINKS, Discovery, Links
-from crawler.engine.parser import ParseFailed, Parser, is_heavy
+from crawler.engine.parser import FREELY_PARSED, MOST_SCANNED, ParseFailed, Parser, is_heavy
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.model.response import Attempted, Response
@@ -75,7 +75,13 @@ class Reader:
         content_type = headers.get("Content-Type")
         tags = _all_values(headers, "X-Robots-Tag")
         token = self._token_of(request.host)
-        if is_heavy(body, content_type):
+        reading = None
+        if FREELY_PARSED < len(body) <= MOST_SCANNED:
+            # A plain page needs no tree, and so no child.
+            reading = read_plain_page(
+                body, content_type=content_type, x_robots_tag=tags, want=self._body, token=token
+            )
+        if reading is None and is_heavy(body, content_type):
             try:
                 parsed = await self._parser.page(
                     body,
@@ -92,9 +98,10 @@ class Reader:
             # Its text stands beside it from here on, and soon its links.
             response.body = body[:LOOKED_AT]
         else:
-            reading = read_page(
-                body, content_type=content_type, x_robots_tag=tags, want=self._body, token=token
-            )
+            if reading is None:
+                reading = read_page(
+                    body, content_type=content_type, x_robots_tag=tags, want=self._body, token=token
+                )
             digest = "sha256:" + hashlib.sha256(body).hexdigest()
             count = len(reading.html.hrefs) if reading.html is not None else 0
         facts = Facts(

@@ -90,7 +90,8 @@ def size_of(result: Result) -> int:
     match result:
         case Page(response=response, facts=facts, found=found):
             text = facts.text
-            size = len(response.body) + (len(text) if text is not None else 0)
+            # Of a plain page the text is the body.
+            size = len(response.body) + (len(text) if text is not None and text is not response.body else 0)
             return size + _A_RESULT + _A_LINK * len(facts.links) + _A_REQUEST * len(found)
         case Redirect(found=found):
             return _A_RESULT + _A_REQUEST * len(found)

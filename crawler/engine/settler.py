@@ -79,6 +79,8 @@ class Settler:
         self._most = settings.commit_records
         self._links = output.links
         self._headers = output.headers
+        # A user's sink or callable is given texts.
+        self._plain = on_result is None and getattr(sink, "takes_bytes", False)
         self._next_visit = next_visit
         self._on_result = on_result
         self._on_settled = on_settled
@@ -322,7 +324,7 @@ class Settler:
             if reason is not None or not isinstance(result, Page) or status is None or status // 100 != 2:
                 self._meter.count(f"aux.sitemap.{reason or (status and f'{status // 100}xx')}")
             return None
-        record = record_of(result, self._run_id, links=self._links, headers=self._headers)
+        record = record_of(result, self._run_id, links=self._links, headers=self._headers, plain=self._plain)
         if self._on_result is not None:
             waited = self._on_result(result, record)
             if inspect.isawaitable(waited):

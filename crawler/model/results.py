@@ -24,7 +24,7 @@ class Facts:
 
     content_type: str | None = None
     charset: str | None = None
-    text: str | None = None
+    text: str | bytes | None = None
     digest: str | None = None
     text_digest: str | None = None
     title: str | None = None

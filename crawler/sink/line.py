@@ -35,10 +35,30 @@ async def encode_aside(record: Mapping[str, Any]) -> bytes:
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
-    """The line, with its line end. O(length): one orjson pass, and one memory search for each lead byte of a danger.
+    r"""The line, with its line end. O(length): one orjson pass, and one memory search for each lead byte of a danger.
 
-    On a 50 kB page the searches take 10 microseconds, where the one expression over all takes 1,700.
+    On a 50 kB page the searches take 10 microseconds, where the one expression over all takes 1,700. A body in bytes
+    is that of a plain page, whose automaton has found nothing in it that they look for: it is quoted by three
+    replacements, in half the time that it takes to decode and encode it.
     """
+    body = record.get("body")
+    if type(body) is bytes:
+        line = _encode({**record, "body": None})
+        # A quote that no backslash precedes stands in no text, so this is the field itself.
+        at = line.index(b'"body":null') + len(b'"body":')
+        return b"".join([line[:at], b'"', _quoted(body), b'"', line[at + len(b"null") :]])
+    return _encode(record)
+
+
+def _quoted(text: bytes) -> bytes:
+    """What JSON asks for, where of the controls there are tabs and line feeds alone."""
+    if b"\\" in text:
+        text = text.replace(b"\\", b"\\\\")
+    text = text.replace(b'"', b'\\"').replace(b"\n", b"\\n")
+    return text.replace(b"\t", b"\\t") if b"\t" in text else text
+
+
+def _encode(record: Mapping[str, Any]) -> bytes:
     try:
         line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:

@@ -70,6 +70,9 @@ class NdjsonSink:
     hold one frame (or member) for each piece, so that every committed position is the end of one.
     """
 
+    #: A body may be bytes: see :func:`crawler.sink.record.record_of`.
+    takes_bytes = True
+
     def __init__(
         self, folder: Path, settings: Output, *, worker: int = 0, clock: Callable[[], float] = time.monotonic
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from crawler.model.reasons import Outcome, Reason, outcome_of
@@ -29,8 +30,11 @@ def outcome_and_reason(result: Result) -> tuple[Outcome, Reason | None]:
             return outcome_of(reason), reason
 
 
-def record_of(result: Result, run_id: str, *, links: bool = True, headers: bool = False) -> dict[str, Any]:
-    """The record of a final result. ``links``, ``headers``: whether they are in it ([output])."""
+def record_of(
+    result: Result, run_id: str, *, links: bool = True, headers: bool = False, plain: bool = False
+) -> dict[str, Any]:
+    """The record of a final result. ``links``, ``headers``: whether they are in it ([output]). ``plain``: the text of a
+    plain page may stand in it as the bytes that came, for a sink that says ``takes_bytes``."""
     request = result.request
     outcome, reason = outcome_and_reason(result)
     record = _asked(request, run_id, outcome, reason, result.wait)
@@ -49,7 +53,8 @@ def record_of(result: Result, run_id: str, *, links: bool = True, headers: bool 
             record["language"] = facts.language
             record["links_count"] = facts.links_count
             record["links"] = list(facts.links)
-            record["body"] = facts.text
+            text = facts.text
+            record["body"] = text if plain or not isinstance(text, bytes) else text.decode()
         case NotModified(response=response):
             _answered(record, response, headers)
         case Redirect(response=response, target=target, detail=detail):
@@ -74,8 +79,14 @@ def record_of(result: Result, run_id: str, *, links: bool = True, headers: bool 
 
 
 def timestamp(seconds: float) -> str:
-    """RFC 3339, UTC, milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """RFC 3339, UTC, milliseconds. A microsecond where the second was met before."""
+    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_second(whole)}.{micros // 1000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _asked(

@@ -23,6 +23,9 @@ class StreamClosed(StorageError):
 class StreamSink:
     """A :class:`~crawler.model.protocols.Sink` over one binary stream; it has no position to go back to."""
 
+    #: A body may be bytes: see :func:`crawler.sink.record.record_of`.
+    takes_bytes = True
+
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lines: list[bytes] = []

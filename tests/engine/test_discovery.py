@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from crawler.content.facts import without_fragment
 from crawler.engine import discovery as module
 from crawler.engine.discovery import Discovery
 from crawler.engine.meter import Meter
@@ -116,6 +117,12 @@ def test_a_link_that_may_be_followed_once_may_be_followed():
     links = discovery().resolve(f"{A}/", hrefs)
     assert list(links.targets) == [f"{A}/x", f"{A}/y", f"{A}/z"]
     assert links.barred == {f"{A}/y"}
+
+
+@examples(max_examples=400, deadline=None)
+@given(BASES, HREFS)
+def test_a_link_is_the_same_without_its_fragment(base, href):
+    assert uncached(base, [without_fragment(href.strip("\t\n\f\r "))]) == uncached(base, [href])
 
 
 def test_memory_is_bounded_in_hrefs_and_in_directories(monkeypatch):
