@@ -40,7 +40,10 @@ _AUTOMATON: Final = 64 << 20
 _WS: Final = r"[ \t\n]"
 #: What :mod:`crawler.sink.line` escapes, less tab and line feed: controls, line and paragraph separator, bidi controls,
 #: byte order mark; and surrogates, which RE2 would let pass in UTF-8.
-_ESCAPED: Final = r"\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}\x{feff}\x{d800}-\x{dfff}"
+_ESCAPED: Final = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}"
+    r"\x{feff}\x{d800}-\x{dfff}"
+)
 
 
 def _any_but(those: str) -> str:
@@ -135,7 +138,9 @@ _LINK: Final = re.compile(rb'<a(?:[ \t\n]+(?!href=)[a-z0-9\-]+="[^"]*")*[ \t\n]+
 _REL_OF_A: Final = re.compile(
     rb'<a(?:[ \t\n]+(?!rel=)[a-z0-9\-]+="[^"]*")*[ \t\n]+rel="(?:[^"]* )?nofollow[ "]'
 )
-_FRAGMENT: Final = re.compile(rb"#[^\n]*")
+_FRAGMENT: Final = re.compile(r"#[^\n]*")
+#: A blank or control character at either end of a line, or before a fragment.
+_BLANK_AT_AN_END: Final = re.compile(r"[\x00-\x09\x0b- ](?:[#\n]|\Z)|(?:\A|\n)[\x00-\x09\x0b- ]")
 _HEAD_TAG: Final = re.compile(rb"<(html|link|meta)((?:[ \t\n/][^>]*)?)>")
 #: The value of an attribute that says what a tag is, written with references.
 _HIDDEN: Final = re.compile(rb"(?:rel|name|http-equiv)=[\"']?[^\"'>]*&", re.IGNORECASE)
@@ -186,19 +191,18 @@ def _hrefs(body: bytes, at: int) -> list[tuple[str, bool]]:
     raw += _LINK.findall(body, at)
     if not raw:
         return []
-    # No href has a line end: one search, one decoding and one table do for all.
+    # No href has a line end: one decoding, one search for each thing and one table do for all.
     joined = b"\n".join(raw)
-    references = joined.count(b"&")
-    if not barred and references == joined.count(b"&amp;") and not (b" " in joined or b"\t" in joined):
-        if references:
-            joined = joined.replace(b"&amp;", b"&")
-        hrefs = _FRAGMENT.sub(b"", joined).decode().split("\n")
-        return list(zip(dict.fromkeys(hrefs), repeat(True)))
-    hrefs = [_unescaped(href).strip(SPACE) for href in joined.decode().split("\n")]
-    may_follow = [True] * len(hrefs)
-    for place in barred:
-        may_follow[place] = False
-    return distinct(zip(hrefs, may_follow, strict=True))
+    text = _unescaped(joined.decode())
+    # The grammar lets a space and a tab into an href, and references what they like.
+    odd = b" " in joined or b"\t" in joined or b"&#" in joined
+    if barred or (odd and (text.count("\n") != len(raw) - 1 or _BLANK_AT_AN_END.search(text))):
+        hrefs = [_unescaped(href.decode()).strip(SPACE) for href in raw]
+        may_follow = [True] * len(hrefs)
+        for place in barred:
+            may_follow[place] = False
+        return distinct(zip(hrefs, may_follow, strict=True))
+    return list(zip(dict.fromkeys(_FRAGMENT.sub("", text).split("\n")), repeat(True)))
 
 
 def _read_head(body: bytes, html: Html, token: str | None) -> None:

@@ -131,11 +131,13 @@ class Feeder:
     async def _sleep(self, seconds: float | None) -> None:
         """So long, or until something happens."""
         self.wake.clear()
+        # Twice a page where hosts are few: asyncio.timeout would be 10 microseconds dearer.
+        timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.wake.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self.wake.wait()
-        except TimeoutError:
-            pass
+            await self.wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def _serve(self, visit: Visit, now: float) -> bool:
         """Send this host's next request. False when it has none that could be sent."""

@@ -57,8 +57,9 @@ class Replenisher:
         self._wake.set()
 
     def nudge(self) -> None:
-        """Hosts ran low, or workers idle."""
-        self._wake.set()
+        """Hosts ran low, or workers idle. Once a page: a look is taken only where it would do something."""
+        if self._bench.thirsty or self._bench.wanted or self._room(self._clock()):
+            self._wake.set()
 
     def next_due(self) -> float:
         """When the frontier's next free host is due: Unix seconds, ``inf`` when it has none."""

@@ -71,6 +71,11 @@ A = st.sampled_from(
         '<a title=" href=" href="z" class=" href=">',
         '<a href="r&#10;s&quot;">',
         '<a href="&copy=1">',
+        '<a href="x#y">',
+        '<a href="x #y&amp;z">',
+        '<a href="x&#35;y">',
+        '<a href="&#32;x&#9;">',
+        '<a href="u&#64;v#w&#10;">',
         '<a href="&amp;lt;">',
         '<a class="rel=&quot;nofollow" href="w">',
         '<a data-href="no" href="yes">',
@@ -247,8 +252,8 @@ def test_what_a_line_escapes_is_not_plain(char: str) -> None:
     "octets",
     [
         b"\xff", b"\xc3", b"\xc0\xaf", b"\xc1\xbf", b"\xe0\x80\xaf", b"\xe2\x80", b"\xed\xa0\x80", b"\xed\xbf\xbf",
-        b"\x80", b"\xf0\x80\x80\x80", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"\xf0\x9f\x92", b"\xc3\x28", b"\0", b"\r",
-        b"\x0c",
+        b"\x80", b"\xf0\x80\x80\x80", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"\xf0\x9f\x92", b"\xc3\x28",
+        b"\0", b"\r", b"\x0c",
     ],
 )  # fmt: skip
 def test_what_is_no_utf8_is_not_plain(octets: bytes) -> None:
