@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from crawler.audit.archive import ArchiveAudit, is_archive
 from crawler.audit.identities import Identities, only_left, twice
 from crawler.audit.part import PartFile, Unreadable
 from crawler.audit.places import Place, frontier_of, read_json
@@ -44,6 +45,9 @@ class Verdict:
     records: int = 0
     parts: int = 0
     size: int = 0
+    archives: int = 0
+    answers: int = 0
+    archive_size: int = 0
     faults: list[str] = field(default_factory=list)
     untold: int = 0
     notes: list[str] = field(default_factory=list)
@@ -78,6 +82,7 @@ class _Audit:
         self._stack = stack
         self._fault = verdict.fault
         self._names = stack.enter_context(Identities())
+        self._archive = ArchiveAudit(verdict.fault, stack)
         self._outcomes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
@@ -115,6 +120,9 @@ class _Audit:
         assert marks is not None
         self._read_parts(marks)
         self._look_around(marks)
+        self._archive.compare(self._where)
+        archive = self._archive
+        verdict.archives, verdict.answers, verdict.archive_size = archive.files, archive.answers, archive.size
         for name, first, other in twice(self._names):
             self._fault(f"record_id {name.hex()} is twice: {self._where(first)} and {self._where(other)}")
         if manifest is not None and not verdict.under_way:
@@ -178,7 +186,7 @@ class _Audit:
 
     def _listed(self, manifest: Mapping[str, Any]) -> list[Mark]:
         marks = []
-        for part in _list(manifest.get("parts")):
+        for part in [*_list(manifest.get("parts")), *_list(manifest.get("archive"))]:
             match part:
                 case {"name": str(name), "rows": int(rows), "bytes": int(size), "sha256": str(sha)}:
                     marks.append(Mark(name, size, rows, True, sha))
@@ -220,13 +228,16 @@ class _Audit:
                 continue
             part, name = opened
             with part:
-                rows = self._read_part(part, mark.name, number)
-                self._verdict.parts += 1
-                self._verdict.size += part.size
+                if is_archive(mark.name):
+                    rows, sha = self._archive.read(part, mark.name, finished=not name.endswith(_OPEN))
+                else:
+                    rows, sha = self._read_part(part, mark.name, number), part.sha256
+                    self._verdict.parts += 1
+                    self._verdict.size += part.size
                 if part.size != mark.end:
                     self._fault(f"{name}: {part.size} bytes, committed and listed are {mark.end}")
-                elif mark.closed and part.sha256 != mark.sha256:
-                    self._fault(f"{name}: its sha256 is {part.sha256}, listed is {mark.sha256}")
+                elif mark.closed and sha != mark.sha256:
+                    self._fault(f"{name}: its sha256 is {sha}, listed is {mark.sha256}")
                 if rows != mark.rows:
                     self._fault(f"{name}: {rows} lines, committed and listed are {mark.rows}")
 
@@ -277,6 +288,7 @@ class _Audit:
             self._fault(f"{self._where(place)}: {wrong}")
             if not isinstance(record, dict):
                 return
+        self._archive.point(record, place)
         run_id, url = record.get("run_id"), record.get("url")
         if run_id != self._place.run_id:
             self._fault(f"{self._where(place)}: it is of run {run_id!r:.100}")

@@ -20,6 +20,7 @@ from crawler.frontier import open_readonly
 from crawler.model.errors import StorageError
 from crawler.model.frontier import Counts
 from crawler.model.reasons import Outcome
+from crawler.sink.archive import is_archive
 
 _LABEL: Final = 10
 #: Reasons named one by one.
@@ -74,7 +75,8 @@ def standing(job: Path) -> Standing:
     if state is None or not state.is_file():
         return _from_manifest(job, newest, content, owner, published)
     with open_readonly(state) as reader:
-        run, counts, files = reader.run(), reader.counts(), reader.files()
+        run, counts = reader.run(), reader.counts()
+        files = [mark for mark in reader.files() if not is_archive(mark.name)]
     if run is None:
         return Standing(job.name, "running" if owner else "none", None, owner, counts, 0, 0, 0, 0, published)
     outcome = "running" if owner is not None and not run.finished else "stopped"

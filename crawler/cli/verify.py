@@ -72,6 +72,9 @@ def _as_text(verdict: Verdict) -> str:
         f"{many(verdict.records, 'record')} in {many(verdict.parts, 'part')}, {bytes_text(verdict.size)}"
     )
     lines = [f"{word}: {escape(str(verdict.folder))} ({escape(verdict.outcome)}), {records}"]
+    if verdict.archives:
+        files = many(verdict.archives, "WARC file")
+        lines.append(f"  {many(verdict.answers, 'answer')} in {files}, {bytes_text(verdict.archive_size)}")
     if counts:
         sums = [f"{name} {count_text(counts[name])}" for name in ("seeds", "discovered", "final", "pending")]
         lines.append(f"  {sums[0]} + {sums[1]}, {sums[2]} + {sums[3]}, {_SOURCES[verdict.source]}")
@@ -93,6 +96,11 @@ def _as_json(verdict: Verdict) -> dict[str, object]:
         "records": verdict.records,
         "parts": verdict.parts,
         "bytes": verdict.size,
+        "archive": {
+            "files": verdict.archives,
+            "answers": verdict.answers,
+            "bytes": verdict.archive_size,
+        },
         "faults": verdict.faults,
         "more_faults": verdict.untold,
         "notes": verdict.notes,

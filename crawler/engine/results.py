@@ -92,6 +92,9 @@ def size_of(result: Result) -> int:
             text = facts.text
             # Of a plain page the text is the body.
             size = len(response.body) + (len(text) if text is not None and text is not response.body else 0)
+            exchange = response.exchange
+            if exchange is not None and exchange.payload is not text:
+                size += len(exchange.payload)
             return size + _A_RESULT + _A_LINK * len(facts.links) + _A_REQUEST * len(found)
         case Redirect(found=found):
             return _A_RESULT + _A_REQUEST * len(found)

@@ -14,6 +14,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
@@ -21,12 +22,13 @@ from crawler.engine.results import ResultQueue
 from crawler.engine.trap_watch import TrapWatch
 from crawler.engine.workbench import Visit, Workbench
 from crawler.model.errors import StorageError
+from crawler.model.exchange import Exchange
 from crawler.model.frontier import Again, Done, HostReturn, Settled, Settlement
-from crawler.model.protocols import Frontier, NextVisit, OnResult, Record, Sink
+from crawler.model.protocols import Archive, Frontier, NextVisit, OnResult, Record, Sink
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind
 from crawler.model.response import Attempted
-from crawler.model.results import Failure, NotModified, Page, Redirect, Result, Skipped
+from crawler.model.results import Failure, NotModified, Page, Redirect, Result, Skipped, exchange_of
 from crawler.model.settings import FrontierSettings, Output
 from crawler.rules.url import host_of
 from crawler.sink.record import outcome_and_reason, record_of
@@ -81,6 +83,7 @@ class Settler:
         self._headers = output.headers
         # A user's sink or callable is given texts.
         self._plain = on_result is None and getattr(sink, "takes_bytes", False)
+        self._archive = cast(Archive, sink) if output.warc else None
         self._next_visit = next_visit
         self._on_result = on_result
         self._on_settled = on_settled
@@ -134,25 +137,34 @@ class Settler:
         """Make records of all that has come; settle on the way when that is a batch."""
         while batch := self._results.drain(_AT_ONCE, _BYTES_AT_ONCE):
             records: list[Record] = []
+            exchanges: list[Exchange | None] = []
             for left in range(len(batch), 0, -1):
                 self._taking = left
                 result = batch[-left]
                 if _is_of_another_lease(self._settlement, result):
                     # Its host was lost and leased anew: what came under the lease before is settled by itself.
-                    await self._sink.write(records)
-                    records = []
+                    await self._write(records, exchanges)
+                    records, exchanges = [], []
                     await self.commit()
                 record = await self._take(result)
                 if record is not None:
                     records.append(record)
+                    if self._archive is not None:
+                        exchanges.append(exchange_of(result))
             self._taking = 0
             if records:
-                await self._sink.write(records)
+                await self._write(records, exchanges)
             if self._is_batch():
                 await self.commit()
             else:
                 self._arm()
             await asyncio.sleep(0)
+
+    async def _write(self, records: list[Record], exchanges: list[Exchange | None]) -> None:
+        if self._archive is not None:
+            await self._archive.archive(records, exchanges)
+        else:
+            await self._sink.write(records)
 
     async def commit(self, *, last: bool = False) -> None:
         """Flush the sink, then settle. ``last`` closes the open part and gives every lease back."""

@@ -43,6 +43,7 @@ class Attempt:
         "expired",
         "has_place",
         "ip",
+        "kept",
         "late",
         "phase_ends",
         "received",
@@ -79,6 +80,8 @@ class Attempt:
         self.has_place = False
         self.blocked: str | None = None
         self.received = 0
+        #: The body's octets as they came, where an archive is to keep them.
+        self.kept: list[bytes] | None = None
         self.seen = 0
         self.window_began = 0.0
         self.window_received = 0

@@ -20,9 +20,11 @@ from crawler.fetch.bodies import FREE, Bodies, Share
 from crawler.fetch.budget import Budget
 from crawler.fetch.decoding import DecodeError, Decoder
 from crawler.fetch.faults import fault_of
+from crawler.fetch.messages import request_head, response_head
 from crawler.fetch.pool import Pool
 from crawler.fetch.resolver import Resolver
 from crawler.model.errors import FetchError, UsageError
+from crawler.model.exchange import Exchange
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
 from crawler.model.response import REDIRECTS, Attempted, Response
@@ -41,6 +43,8 @@ _ACCEPT: Final = {
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "Accept-Encoding": "gzip, deflate, br, zstd",
 }
+#: For an archive: warcio and pywb undo these, zstd not at all, brotli not with every version of its library.
+_REPLAYABLE: Final = {"Accept-Encoding": "gzip, deflate"}
 #: Visible ASCII, space and tab: what a header field may hold in every server's eyes (RFC 9110, 5.5).
 _SENDABLE: Final = re.compile(r"[\t -~]+").fullmatch
 
@@ -83,7 +87,8 @@ class Session:
 
     ``robots_size`` and ``sitemap_size`` (bytes, decoded) cap a robots.txt and a sitemap, ``wants_type`` says which
     content types are read, ``longest_delay`` (seconds) is what an idle connection must outlast, ``rate_window``
-    (seconds) what the rate of a body is taken over.
+    (seconds) what the rate of a body is taken over. ``archives``: pages come with their
+    :class:`~crawler.model.exchange.Exchange`.
     """
 
     def __init__(
@@ -99,8 +104,10 @@ class Session:
         wants_type: Callable[[str], bool],
         hosts: Mapping[str, HostOverride],
         rate_window: float = RATE_WINDOW,
+        archives: bool = False,
     ) -> None:
         self._settings = settings
+        self._archives = archives
         self._caps = {Kind.PAGE: settings.max_body, Kind.ROBOTS: robots_size, Kind.SITEMAP: sitemap_size}
         self._wants_type = wants_type
         self._loop = asyncio.get_running_loop()
@@ -124,7 +131,9 @@ class Session:
         )
         self._session = aiohttp.ClientSession(
             connector=self._pool,
-            headers=_merged({"User-Agent": user_agent, **_ACCEPT}, settings.headers),
+            headers=_merged(
+                {"User-Agent": user_agent, **_ACCEPT}, _REPLAYABLE if archives else {}, settings.headers
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_NO_LIMIT,
             auto_decompress=False,
@@ -209,12 +218,16 @@ class Session:
             proxy=self._settings.proxy,
         )
         attempt.answer = answer
+        if self._archives and request.kind is Kind.PAGE:
+            attempt.kept = []
         try:
             self._check_head(request, answer, attempt)
             attempt.read_body(time.monotonic())
             if answer.status in REDIRECTS and "Location" in answer.headers:
                 await self._drain(answer, attempt)
-                return self._response(answer, attempt, b"", None)
+                response = self._response(answer, attempt, b"", None)
+                response.exchange = _exchange(answer, attempt, _unread(answer))
+                return response
             return await self._read(request, answer, attempt)
         finally:
             # A body read to its end has given its connection back to the pool already; any other is closed here.
@@ -250,8 +263,11 @@ class Session:
                 coding, cap, bomb_from=_BOMB_FROM, refuses_bombs=request.kind is not Kind.ROBOTS
             )
             content = answer.content
+            kept = attempt.kept
             while chunk := await content.readany():
                 attempt.received += len(chunk)
+                if kept is not None:
+                    kept.append(chunk)
                 for _ in decoder.steps(chunk):
                     await asyncio.sleep(0)
                 if decoder.truncated or content.at_eof():
@@ -259,14 +275,19 @@ class Session:
                 if decoder.body_bytes > FREE:
                     if share is None:
                         share = self._bodies.open()
-                    if not share.grow(decoder.body_bytes):
+                    held = decoder.body_bytes + (attempt.received if kept is not None and coding else 0)
+                    if not share.grow(held):
                         await self._hold_back(attempt, share)
             body = decoder.finish()
+            exchange = None
+            if kept is not None:
+                exchange = _exchange(answer, attempt, decoder.truncated, None if coding else body)
             if len(body) > FREE:
                 share = share if share is not None else self._bodies.open()
-                share.grow(len(body))
+                share.grow(len(body) + (attempt.received if exchange is not None and coding else 0))
                 response = self._response(answer, attempt, body, decoder.truncated)
                 response.release, share = share.close, None
+                response.exchange = exchange
                 return response
         except DecodeError as error:
             raise self._error(error.reason, error.detail, attempt) from error
@@ -278,7 +299,9 @@ class Session:
         finally:
             if share is not None:
                 share.close()
-        return self._response(answer, attempt, body, decoder.truncated)
+        response = self._response(answer, attempt, body, decoder.truncated)
+        response.exchange = exchange
+        return response
 
     async def _hold_back(self, attempt: Attempt, share: Share) -> None:
         """Read no more until there is room. It is we who are slow now: no deadline of the server's runs meanwhile."""
@@ -307,6 +330,8 @@ class Session:
                 if not chunk:
                     return
                 attempt.received += len(chunk)
+                if attempt.kept is not None:
+                    attempt.kept.append(chunk)
         except asyncio.CancelledError:
             if not _was_swept(attempt):
                 raise
@@ -335,6 +360,10 @@ class Session:
             truncated = "disconnect"
         elif reason in (Reason.TIMEOUT_BODY, Reason.BODY_TOO_SLOW, Reason.TIMEOUT_TOTAL) and attempt.received:
             truncated = "time"
+        exchange = None
+        if answer is not None and attempt.kept is not None and attempt.late is Reason.TIMEOUT_BODY:
+            # Its body was being read: what had come is kept.
+            exchange = _exchange(answer, attempt, truncated or _unread(answer))
         return FetchError(
             reason,
             detail,
@@ -348,6 +377,7 @@ class Session:
                 wire_bytes=attempt.received if answer is not None else None,
                 body_bytes=decoder.body_bytes if decoder is not None else None,
                 truncated=truncated,
+                exchange=exchange,
             ),
         )
 
@@ -361,6 +391,26 @@ class Session:
             override.headers_timeout if override.headers_timeout is not None else general.silence,
             _merged(override.headers, agent) if override.headers else None,
         )
+
+
+def _exchange(
+    answer: aiohttp.ClientResponse, attempt: Attempt, truncated: str | None, payload: bytes | None = None
+) -> Exchange | None:
+    """The messages for an archive that wants them. ``payload``: the body, where it has no content coding and stands in
+    memory already."""
+    if attempt.kept is None:
+        return None
+    if payload is None:
+        payload = b"".join(attempt.kept)
+    attempt.kept = None
+    return Exchange(request_head(answer), response_head(answer, len(payload)), payload, truncated)
+
+
+def _unread(answer: aiohttp.ClientResponse) -> str | None:
+    """What cut a body that nobody read to its end."""
+    if answer.content.exception() is not None:
+        return "disconnect"
+    return None if answer.content.at_eof() else "unspecified"
 
 
 def _was_swept(attempt: Attempt) -> bool:

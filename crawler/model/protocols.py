@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from crawler.model.exchange import Exchange
 from crawler.model.frontier import Counts, FileMark, Held, Knowledge, Settled, Settlement, Taken
 from crawler.model.request import Request
 from crawler.model.response import Response
@@ -88,6 +89,14 @@ class Sink(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Archive(Sink, Protocol):
+    """A sink that keeps the HTTP messages too."""
+
+    async def archive(self, records: Sequence[Record], exchanges: Sequence[Exchange | None]) -> None:
+        """As :meth:`write`, each record with its messages, where it has any."""
+        ...
 
 
 class Fetcher(Protocol):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from crawler.model.exchange import Exchange
+
 #: Statuses whose Location is followed (Fetch standard, "redirect status"). 300 and 304 are none: they mean their body.
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -18,7 +20,7 @@ class Response:
     ``wire_bytes`` counts body bytes as they came, ``body`` holds them decoded, at most the cap;
     ``truncated`` is ``"length"`` when the cap cut it. ``headers`` is case-insensitive and multi-valued
     (``getall``), values as the server sent them. ``release``, where there is one, is to be called by whoever has done
-    with the body: until then it counts as held.
+    with the body: until then it counts as held. ``exchange``: the messages, where an archive is to keep them.
     """
 
     status: int
@@ -31,6 +33,7 @@ class Response:
     started_at: float
     duration: float
     release: Callable[[], None] | None = None
+    exchange: Exchange | None = None
 
     @property
     def redirects(self) -> bool:
@@ -51,6 +54,7 @@ class Attempted:
     wire_bytes: int | None = None
     body_bytes: int | None = None
     truncated: str | None = None
+    exchange: Exchange | None = None
 
     @classmethod
     def of(cls, response: Response) -> Attempted:
@@ -63,4 +67,5 @@ class Attempted:
             status=response.status,
             headers=response.headers,
             wire_bytes=response.wire_bytes,
+            exchange=response.exchange,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from crawler.model.exchange import Exchange
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
 from crawler.model.response import Attempted, Response
@@ -99,3 +100,11 @@ class Skipped:
 
 
 Result = Page | NotModified | Redirect | Failure | Skipped
+
+
+def exchange_of(result: Result) -> Exchange | None:
+    """The messages that an archive keeps of it."""
+    match result:
+        case Failure(attempted=attempted) | Skipped(attempted=attempted):
+            return attempted.exchange if attempted is not None else None
+    return result.response.exchange

@@ -16,9 +16,11 @@ from crawler.model.errors import StorageError
 from crawler.model.frontier import Counts, Settlement
 from crawler.run.layout import JobFolder, read_json, write_json
 from crawler.run.manifest import manifest
+from crawler.run.sinks import make_sink
 from crawler.run.start import Start, iso
-from crawler.sink.ndjson import OPEN, NdjsonSink, PartLost
-from crawler.sink.salvage import lines_of, mark_of, salvage
+from crawler.sink.archive import is_archive
+from crawler.sink.ndjson import OPEN, PartLost
+from crawler.sink.salvage import lines_of, mark_of, salvage, salvage_archive
 
 log = logging.getLogger("crawler.run")
 
@@ -28,10 +30,11 @@ async def abandon(start: Start, frontier: RunFrontier, folder: JobFolder, run: R
 
     Of a run whose open part is gone or too short what is whole is kept: ``--fresh`` is the way out of that.
     """
-    sink = NdjsonSink(folder.run(run.run_id), start.settings.output)
+    files = await frontier.files()
+    sink = make_sink(start.plan, start.job, run.run_id, folder.run(run.run_id), files)
     warnings = []
     try:
-        await sink.open(await frontier.files())
+        await sink.open(files)
         marks = await sink.flush(last=True)
         if marks:
             await frontier.settle(time.time(), Settlement(files=marks))
@@ -72,10 +75,13 @@ def abandon_dead(start: Start, folder: JobFolder, run_id: str) -> None:
     place = folder.run(run_id)
     began = read_json(folder.only_in_memory(run_id))
     try:
-        for path in place.glob(f"pages-*{OPEN}"):
+        for path in place.glob(f"pages-*.ndjson*{OPEN}"):
             salvage(path)
+        salvage_archive(place)
         parts = [mark_of(path) for path in sorted(place.glob("pages-*"))]
-        counts = _count(line for mark in parts for line in lines_of(place / mark.name))
+        counts = _count(
+            line for mark in parts if not is_archive(mark.name) for line in lines_of(place / mark.name)
+        )
     except OSError as error:
         raise StorageError(
             f"{error.filename or place}: {error.strerror or error}; run again to go on"

@@ -62,6 +62,8 @@ class Crawl:
         if not isinstance(seeds, Iterable):
             raise UsageError(f"seeds: expected a list of URLs, found {_shown(seeds)}")
         settings = held(settings) if settings is not None else Settings()
+        if settings.output.warc and not hasattr(sink, "archive"):
+            raise UsageError("[output] warc: this sink keeps no HTTP messages (protocols.Archive)")
         if settings.frontier.url == "sqlite":
             settings = replace(settings, frontier=replace(settings.frontier, url="memory"))
         self._plan = Plan.of(settings)

@@ -13,6 +13,7 @@ from crawler.engine.sitemap_desk import listed_sitemaps
 from crawler.fetch.budget import Budget, fit, raise_open_files
 from crawler.fetch.session import Session
 from crawler.frontier import RunFrontier
+from crawler.model.errors import UsageError
 from crawler.model.protocols import NextVisit, OnResult, ScopeRule, Sink
 from crawler.model.request import Request
 from crawler.model.settings import Settings
@@ -43,6 +44,8 @@ class Plan:
         """Raises :class:`~crawler.model.errors.UsageError`. Raises the soft limit of open files to the hard one."""
         AddressRules(settings.http.allow_networks)
         listed_sitemaps(settings.scope)
+        if settings.output.warc and settings.output.path == "-":
+            raise UsageError("[output] warc: an archive needs a folder; --output - is one stream")
         budget = fit(settings.crawl.workers, settings.http.limit, raise_open_files())
         return cls(settings, ScopeRules(settings.scope), user_agent(settings.http), budget)
 
@@ -86,6 +89,7 @@ class Plan:
             sitemap_size=settings.scope.max_sitemap,
             wants_type=self.scope.wants_type,
             hosts=settings.hosts,
+            archives=settings.output.warc,
         )
         try:
             key: Callable[[str], bytes] = partial(_key, frontier.salt)

@@ -23,9 +23,9 @@ from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.lock import Lock
 from crawler.run.seeds import check_seeds, job_name, read_seeds, with_a_seed
 from crawler.run.signals import Signals
+from crawler.run.sinks import make_sink
 from crawler.run.space import Space, require_space
 from crawler.run.start import RunInfo, Start
-from crawler.sink.ndjson import NdjsonSink
 from crawler.sink.stream import StreamClosed, StreamSink
 
 log = logging.getLogger("crawler.run")
@@ -92,9 +92,10 @@ async def _to_files(start: Start) -> Ending:
         if ending is not None and not start.fresh:
             return ending
         run = await begin(start, frontier, folder)
-        sink = NdjsonSink(folder.run(run.run_id), settings.output)
+        marks = await frontier.files()
+        sink = make_sink(start.plan, start.job, run.run_id, folder.run(run.run_id), marks)
         stack.push_async_callback(sink.close)
-        await sink.open(await frontier.files())
+        await sink.open(marks)
         crawled = await _crawl(
             start,
             frontier,

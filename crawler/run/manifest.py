@@ -11,6 +11,7 @@ from crawler.engine.meter import Meter
 from crawler.fetch.session import Wire
 from crawler.model.frontier import Counts, FileMark
 from crawler.model.reasons import Outcome, Reason
+from crawler.sink.archive import is_archive
 
 SCHEMA: Final = "run/1"
 
@@ -80,16 +81,17 @@ def manifest(
             for kind, number in _below("noted.", tally).items()
         },
         "limited_by": _shares(meter),
-        "parts": [
-            {"name": mark.name, "rows": mark.rows, "bytes": mark.end, "sha256": mark.sha256}
-            for mark in parts
-            if mark.closed
-        ],
+        "parts": [_part(mark) for mark in parts if mark.closed and not is_archive(mark.name)],
+        "archive": [_part(mark) for mark in parts if mark.closed and is_archive(mark.name)],
         "warnings": list(warnings),
         "starts": list(starts),
         "settings": dict(settings),
         "versions": versions(),
     }
+
+
+def _part(mark: FileMark) -> dict[str, Any]:
+    return {"name": mark.name, "rows": mark.rows, "bytes": mark.end, "sha256": mark.sha256}
 
 
 def _reasons(tally: Mapping[str, int], meter: Meter) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 import aiofiles
 
@@ -192,7 +193,7 @@ class PartSeries:
         finally:
             os.close(descriptor)
 
-    def _digest(self, file: BinaryIO) -> str:
+    def _digest(self, file: io.BufferedReader) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _finish(self, name: str) -> None:
@@ -245,7 +246,7 @@ class SortedSeries(PartSeries):
     """Parts whose lines are sorted when they are closed: the finished file is a sorted copy of the open one, so that
     every stored position is one of the order in which lines were written. O(its bytes) of memory for a moment."""
 
-    def _digest(self, file: BinaryIO) -> str:
+    def _digest(self, file: io.BufferedReader) -> str:
         return hashlib.sha256(_in_order(file)).hexdigest()
 
     def _finish(self, name: str) -> None:

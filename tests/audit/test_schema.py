@@ -30,7 +30,13 @@ def records() -> list[dict[str, Any]]:
                 for name in ("digest", "text_digest"):  # the examples are short
                     record[name] = record[name] and "sha256:" + "0" * 64
                 made.append(record)
+    made.append({**made[0], "warc_file": None, "warc_offset": None, "warc_length": None})
+    made.append({**made[0], "warc_file": "pages-0-00000.warc.gz", "warc_offset": 0, "warc_length": 1})
     return made
+
+
+#: Fields that come only when they are asked for.
+OPTIONAL = {"headers", "warc_file", "warc_offset", "warc_length"}
 
 
 RECORDS = records()
@@ -49,7 +55,7 @@ def test_every_kind_of_record_satisfies_it(record: dict[str, Any]) -> None:
 def test_fields_reasons_and_outcomes_are_those_of_the_program() -> None:
     schema = page_schema()
     assert {name for record in RECORDS for name in record} == set(schema["properties"])
-    assert set(schema["required"]) == set(schema["properties"]) - {"headers"}
+    assert set(schema["required"]) == set(schema["properties"]) - OPTIONAL
     assert schema["properties"]["outcome"]["enum"] == [outcome.value for outcome in Outcome]
     assert set(schema["properties"]["reason"]["enum"]) == {None, *(reason.value for reason in Reason)}
     by_outcome = {rule["if"]["properties"]["outcome"]["const"]: rule["then"] for rule in schema["allOf"]}

@@ -47,10 +47,12 @@ def groups(output: Path) -> Mapping[str, Sequence[Path]]:
     job = output / "j"
     (run,) = (job / "runs").iterdir()
     parts = [run / f"pages-0-{number:05d}.ndjson" for number in range(1, 9)]
+    archive = [part.with_suffix(suffix) for part in parts for suffix in (".warc.gz", ".cdxj")]
     state = job / "state.db"
     return {
         "state": [state, state.with_name("state.db-wal"), state.with_name("state.db-shm")],
         "parts": [*(part.with_name(part.name + ".open") for part in parts), *parts],
+        "archive": [*(part.with_name(part.name + ".open") for part in archive), *archive],
         "end": [run, run / "run.json", run / ".run.json.new", job, job / "latest", job / ".latest.new"],
     }
 

@@ -48,7 +48,7 @@ class Crawl:
     @property
     def parts(self) -> list[Path]:
         """The finished parts of the newest run."""
-        return sorted(path for path in self.folder.glob("pages-*") if path.suffix != ".open")
+        return sorted(path for path in self.folder.glob("pages-*.ndjson*") if path.suffix != ".open")
 
     @cached_property
     def lines(self) -> list[bytes]:
