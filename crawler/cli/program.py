@@ -74,6 +74,11 @@ _COMMANDS: Final = {
         "Prove the accounting of a run: every URL has its record, once, and every part its hash.",
         "Exit codes: 0 sound, 5 not, with a list of what is wrong, 2 no such run.\n\nExample: crawler verify latest",
     ),
+    "report": (
+        "crawler.cli.report.command:report",
+        "Make one HTML page about a run: what came, what didn't and why, how fast, from which hosts.",
+        "Example: crawler report latest --to report.html",
+    ),
     "schema": (
         "crawler.cli.schema:schema",
         "Print the JSON Schema of the record.",

@@ -17,6 +17,7 @@ from crawler.engine.circuit import Circuit, Hooks, Identity
 from crawler.engine.clock import Clock, steady_clock
 from crawler.engine.limiter import Limiter
 from crawler.engine.snapshot import Snapshot
+from crawler.engine.timeline import TimeLine
 from crawler.fetch.session import Wire
 from crawler.model.errors import CallableFailed, StorageError
 from crawler.model.frontier import Counts
@@ -103,6 +104,7 @@ class Crawler:
         self._feeder = circuit.feeder
         self._replenisher = circuit.replenisher
         self._limiter = Limiter(self.meter)
+        self.timeline = TimeLine()
         self._seeded = False
         self._began = time.monotonic()
         self._stopped: Stopped | None = None
@@ -148,6 +150,7 @@ class Crawler:
             await self._settler.take_in()
             self._count_wire()
             await self._settler.commit(last=True)
+            self._note_pace()
         except CallableFailed as failed:
             raise failed.error from None
         finally:
@@ -282,6 +285,7 @@ class Crawler:
                 pending=self._counts.pending,
             )
             self._count_wire()
+            self._note_pace()
             ticks += 1
             if ticks % 4 == 0:
                 self._counts = await self._frontier.counts()
@@ -292,6 +296,14 @@ class Crawler:
         self._counted = wire
         self.meter.count("wire_bytes", wire.wire_bytes - before.wire_bytes)
         self.meter.count("requests", wire.requests - before.requests)
+
+    def _note_pace(self) -> None:
+        self.timeline.look(
+            time.monotonic() - self._began,
+            records=self.meter.records,
+            wire_bytes=self._counted.wire_bytes,
+            limited_by=self._limiter.now,
+        )
 
     def _idle_but_unsettled(self) -> bool:
         return self._bench.in_flight == 0 and bool(self._settler.unsettled)

@@ -137,7 +137,7 @@ async def _to_stdout(start: Start) -> Ending:
         code, outcome = verdict(crawled.ended, counts)
         if code in (FINISHED, GATED):
             await frontier.finish_run()
-        return Ending(code, outcome, run_json(start, run_id, outcome, crawled, counts, [], []))
+        return Ending(code, outcome, run_json(start, run_id, outcome, crawled, counts, [], {}))
 
 
 def _hold(stack: AsyncExitStack, state: Path) -> None:
@@ -179,4 +179,4 @@ async def _crawl(
             finally:
                 watch.cancel()
                 await batches.aclose()
-        return Crawled(ended, crawler.meter, session.wire(), seeder.counts)
+        return Crawled(ended, crawler.meter, session.wire(), seeder.counts, crawler.timeline.as_dict())

@@ -12,6 +12,7 @@ from typing import Any
 
 from crawler.engine.crawler import Ended, Stopped
 from crawler.engine.meter import Meter
+from crawler.engine.timeline import joined
 from crawler.fetch.session import Wire
 from crawler.frontier import RunFrontier
 from crawler.model.errors import StorageError
@@ -45,6 +46,7 @@ class Crawled:
     meter: Meter
     wire: Wire
     seeds: SeedCounts
+    timeline: Mapping[str, Any]
 
 
 async def end(
@@ -66,14 +68,15 @@ async def end(
             " can reach you"
         )
     files = await frontier.files()
-    content = run_json(start, run_id, outcome, crawled, counts, files, extra.get("starts", []))
+    content = run_json(start, run_id, outcome, crawled, counts, files, extra)
     content["started_at"] = extra.get("started_at", content["started_at"])
     write_json(folder.run(run_id) / "run.json", content)
     folder.only_in_memory(run_id).unlink(missing_ok=True)
     if code in (FINISHED, GATED):
         await publish(frontier, folder, run_id, extra, content, code)
     else:
-        await frontier.note_run({**extra, "examples": crawled.meter.examples, "noted": crawled.meter.noted})
+        told = {"examples": crawled.meter.examples, "noted": crawled.meter.noted}
+        await frontier.note_run({**extra, **told, "timeline": content["timeline"]})
     return Ending(code, outcome, content, places(folder, run_id, code))
 
 
@@ -106,8 +109,9 @@ def run_json(
     crawled: Crawled,
     counts: Counts,
     files: Sequence[Any],
-    starts: Sequence[Mapping[str, Any]],
+    extra: Mapping[str, Any],
 ) -> dict[str, Any]:
+    """``extra`` is what the state keeps of the run beside the frontier."""
     stopped = crawled.ended.stopped
     stopped_by = "disk" if start.no_room else stopped.value
     return manifest(
@@ -122,10 +126,11 @@ def run_json(
         meter=crawled.meter,
         wire=crawled.wire,
         parts=files,
-        starts=starts,
+        starts=extra.get("starts", []),
         settings=settings_as_dict(start.settings),
         seeds_without_scheme=crawled.seeds.without_scheme,
         warnings=start.warnings,
+        timeline=joined(extra.get("timeline"), iso(start.at), crawled.timeline),
     )
 
 

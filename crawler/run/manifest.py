@@ -39,6 +39,7 @@ def manifest(
     settings: Mapping[str, Any],
     seeds_without_scheme: int,
     warnings: Sequence[str],
+    timeline: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The content of run.json. Counters are the run's, over all its starts; ``connections`` this start's."""
     tally = counts.tally
@@ -81,6 +82,7 @@ def manifest(
             for kind, number in _below("noted.", tally).items()
         },
         "limited_by": _shares(meter),
+        "timeline": list(timeline),
         "parts": [_part(mark) for mark in parts if mark.closed and not is_archive(mark.name)],
         "archive": [_part(mark) for mark in parts if mark.closed and is_archive(mark.name)],
         "warnings": list(warnings),

@@ -1,0 +1,1 @@
+"""``crawler report RUN``: a run as one HTML page that needs nothing else."""
