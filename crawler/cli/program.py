@@ -79,6 +79,11 @@ _COMMANDS: Final = {
         "Make one HTML page about a run: what came, what didn't and why, how fast, from which hosts.",
         "Example: crawler report latest --to report.html",
     ),
+    "replay": (
+        "crawler.cli.replay:replay",
+        "Read a run's pages again, from its archive (--warc) and with no network: its records, to standard output.",
+        "With --check exit code 5 where a record differs.\n\nExample: crawler replay latest --body text > text.ndjson",
+    ),
     "schema": (
         "crawler.cli.schema:schema",
         "Print the JSON Schema of the record.",

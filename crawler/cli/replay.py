@@ -1,0 +1,88 @@
+"""``crawler replay``: what a crawl read out of its pages, read again from its archive."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from typing import Annotated, Final, Literal
+
+from cyclopts import Parameter
+
+from crawler.audit import find_run
+from crawler.cli.amounts import count_text, many
+from crawler.cli.escape import escape
+from crawler.cli.verify import NOT_SOUND, SOUND, ConfigOption, OutputOption, output_folder
+from crawler.model.errors import StorageError
+from crawler.run.replaying import Replay, differing
+from crawler.sink.line import encode_aside
+
+#: Differences that are told; all are counted.
+_MOST_TOLD: Final = 20
+
+
+def replay(
+    run: Annotated[str, Parameter(help="a run's folder or name, a job (its newest run), or latest")],
+    /,
+    *,
+    body: Annotated[
+        Literal["html", "text", "markdown", "none"] | None,
+        Parameter(
+            name="--body", help="another form of the body [as in the run]", negative=(), show_default=False
+        ),
+    ] = None,
+    links: Annotated[
+        bool | None,
+        Parameter(name="--links", help="the list of links [as in the run]", show_default=False),
+    ] = None,
+    headers: Annotated[
+        bool | None,
+        Parameter(name="--headers", help="the response headers [as in the run]", show_default=False),
+    ] = None,
+    check: Annotated[
+        bool,
+        Parameter(
+            name="--check",
+            help="print no records, but where they differ from the run's",
+            negative=(),
+            show_default=False,
+        ),
+    ] = False,
+    output: OutputOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Exit code 0; with --check 5 where a record differs."""
+    made = Replay(
+        find_run(run, output_folder(output, config)).folder, body=body, links=links, headers=headers
+    )
+    return asyncio.run(_check(made) if check else _write(made))
+
+
+async def _write(made: Replay) -> int:
+    if sys.stdout is None:
+        raise StorageError("standard output is closed")
+    async for replayed in made.records():
+        sys.stdout.buffer.write(await encode_aside(replayed.record))
+    sys.stdout.buffer.flush()
+    return SOUND
+
+
+async def _check(made: Replay) -> int:
+    records = read = different = 0
+    fields: Counter[str] = Counter()
+    told: list[str] = []
+    async for replayed in made.records():
+        records += 1
+        read += replayed.read
+        names = differing(replayed)
+        if names:
+            different += 1
+            fields.update(names)
+            if len(told) < _MOST_TOLD:
+                told.append(f"  {escape(str(replayed.before.get('url')), 200)}: {', '.join(names)}")
+    word = "equal" if not different else "NOT EQUAL"
+    print(f"{word}: {many(records, 'record')}, {count_text(read)} of them read again from the archive")
+    if different:
+        counted = ", ".join(f"{name} {number}" for name, number in fields.most_common())
+        print(f"  {many(different, 'record')} differ: {counted}", *told, sep="\n")
+    return NOT_SOUND if different else SOUND
