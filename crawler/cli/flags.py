@@ -55,16 +55,16 @@ _SAYS_ITS_DEFAULT: Final = frozenset({"http.user_agent", "crawl.job"})
 
 
 def takes_settings(
-    command: Callable[..., int], *, leading: list[inspect.Parameter], config: bool = True
+    command: Callable[..., int], *, leading: list[inspect.Parameter], config: bool = True, show: bool = True
 ) -> Callable[..., int]:
     """Give ``command`` the signature that cyclopts reads: ``leading``, then one option a setting.
 
-    ``config``: with ``--config FILE``.
+    ``config``: with ``--config FILE``; ``show``: whether ``--help`` lists the settings once more.
     """
     file = option(
         "--config", str, None, "Crawl", "default: config.toml in this folder, if it is there", metavar="FILE"
     )
-    parameters = [*leading, *([file] if config else []), *_parameters()]
+    parameters = [*leading, *([file] if config else []), *_parameters(show=show)]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
@@ -100,7 +100,7 @@ def settings_from(typed: Mapping[str, Any], *, preset: Mapping[str, Any] | None 
     ``preset`` is for a command with defaults of its own, which reads neither environment nor file (the demo).
     Raises :class:`UsageError`.
     """
-    flags = _flags(typed)
+    flags = flags_of(typed)
     if preset is not None:
         settings, _ = load({**preset, **flags}, {}, None)
     else:
@@ -112,7 +112,7 @@ def settings_from(typed: Mapping[str, Any], *, preset: Mapping[str, Any] | None 
     return dataclasses.replace(settings, log=log)
 
 
-def _flags(typed: Mapping[str, Any]) -> dict[str, Any]:
+def flags_of(typed: Mapping[str, Any]) -> dict[str, Any]:
     """What was typed, by ``section.key``."""
     flags = {}
     for key in keys():
@@ -132,10 +132,10 @@ def _name(key: Key) -> str:
     return f"{key.section}__{key.name}"
 
 
-def _parameters() -> list[inspect.Parameter]:
-    made = [_parameter(key) for key in keys()]
+def _parameters(*, show: bool) -> list[inspect.Parameter]:
+    made = [_parameter(key, show=show) for key in keys()]
     place = next(number for number, each in enumerate(made) if each.name == "output__body")
-    made.insert(place + 1, option("--no-body", bool, False, "Output", "same as --body none"))
+    made.insert(place + 1, option("--no-body", bool, False, "Output", "same as --body none", show=show))
     made.append(
         option(
             "--quiet",
@@ -145,15 +145,25 @@ def _parameters() -> list[inspect.Parameter]:
             "no display, warnings only; -qq: errors only, no summary",
             alias="-q",
             count=True,
+            show=show,
         )
     )
     made.append(
-        option("--verbose", int, 0, "Display", "a line for each URL and each retry", alias="-v", count=True)
+        option(
+            "--verbose",
+            int,
+            0,
+            "Display",
+            "a line for each URL and each retry",
+            alias="-v",
+            count=True,
+            show=show,
+        )
     )
     return made
 
 
-def _parameter(key: Key) -> inspect.Parameter:
+def _parameter(key: Key, *, show: bool) -> inspect.Parameter:
     """The option of one setting. One without a flag in the table works as well; ``--help`` leaves it out."""
     group, default = _GROUPS[_TITLES[key.section]], default_text(key)
     says = key.help if key.path in _SAYS_ITS_DEFAULT else f"{key.help} [{default}]"
@@ -166,7 +176,7 @@ def _parameter(key: Key) -> inspect.Parameter:
             group=group,
             help=says,
             show_default=False,
-            show=bool(key.flag),
+            show=show and bool(key.flag),
         )
         annotation = bool
     else:
@@ -178,7 +188,7 @@ def _parameter(key: Key) -> inspect.Parameter:
             help=f"{says}; again and again" if several else says,
             metavar=_metavar(key),
             show_default=False,
-            show=bool(key.flag),
+            show=show and bool(key.flag),
             allow_leading_hyphen=True,
         )
         annotation = list[str] if several else str

@@ -24,7 +24,7 @@ DASH: Final = "\0-"
 #: What a shell reports for a command ended by SIGINT (128 + 2).
 INTERRUPTED: Final = 130
 
-_EPILOGUE: Final = """\
+EPILOGUE: Final = """\
 Example: crawler run seeds.txt --depth 2 --max-pages 10000
 
 Exit codes
@@ -38,36 +38,66 @@ Exit codes
 """
 
 
-_SETTINGS: Final = """\
+SETTINGS: Final = """\
 Durations: 90s, 15m, 2h, 1d, or seconds. Sizes: 256k, 10MiB, 1GB, or bytes.
 none lifts a limit. Every other setting of config.toml is a flag as well:
 [http] dns_tries is --http-dns-tries, and CRAWLER_HTTP_DNS_TRIES in the
 environment. Flags win over the environment, that over config.toml.
 """
 
+_EXPLAIN: Final = """\
+Asks nobody and only reads. Scope and robots.txt are judged by the settings of
+the job's last start; without a job by config.toml.
+
+Example: crawler explain 'https://example.org/a?b=1' --job seeds"""
+
+_CONFIG: Final = """\
+Takes the flags of crawler run as well, to see what they would make of it.
+
+Example: crawler config --changed --depth 2"""
+
+_DOCTOR: Final = """\
+Asks nobody on the network, but for --dns. Exit codes: 0, or 2 where a crawl
+would fail.
+
+Example: crawler doctor --dns example.org"""
+
 #: What cyclopts would call [ARGS...], as the documentation writes it.
-_USAGES: Final = {
+USAGES: Final = {
     "run": "SEEDS... [OPTIONS]",
     "check": "[SEEDS...] [OPTIONS]",
     "status": "[JOB] [OPTIONS]",
+    "explain": "URL [OPTIONS]",
+    "verify": "RUN [OPTIONS]",
+    "schema": "",
+    "config": "[OPTIONS]",
+    "doctor": "[OPTIONS]",
+    "demo": "[OPTIONS]",
+    "man": "",
+    "completion": "SHELL",
 }
 
 #: Where each command is, what it says of itself, and what stands below its options.
-_COMMANDS: Final = {
+COMMANDS: Final = {
     "run": (
         "crawler.cli.run:run",
         "Crawl. Goes on where an unfinished run of the same job stopped, else starts a new run.",
-        f"{_SETTINGS}\nExample: crawler run seeds.txt --depth 2 --max-pages 10000 --output /data/crawls",
+        f"{SETTINGS}\nExample: crawler run seeds.txt --depth 2 --max-pages 10000 --output /data/crawls",
     ),
     "check": (
         "crawler.cli.check:check",
         "Read config and seeds and say what a run would do. Opens no connection.",
-        f"{_SETTINGS}\nExample: crawler check seeds.txt --workers 500",
+        f"{SETTINGS}\nExample: crawler check seeds.txt --workers 500",
     ),
     "status": (
         "crawler.cli.status:status",
         "Where a job stands, running or not. Only reads.",
-        "Example: crawler status seeds --json",
+        "Example: crawler status seeds --watch",
+    ),
+    "explain": (
+        "crawler.cli.explain:explain",
+        "Why a page is here or missing: what scope, robots.txt and the state of a job say of a URL.",
+        _EXPLAIN,
     ),
     "verify": (
         "crawler.cli.verify:verify",
@@ -89,10 +119,25 @@ _COMMANDS: Final = {
         "Print the JSON Schema of the record.",
         "Example: crawler schema > page-1.schema.json",
     ),
+    "config": (
+        "crawler.cli.config:config",
+        "Every setting, its value, and where it came from; * marks what isn't the default.",
+        _CONFIG,
+    ),
+    "doctor": (
+        "crawler.cli.doctor:doctor",
+        "Does this machine bear a crawl? Open files, extensions, disk, clock, TLS, DNS.",
+        _DOCTOR,
+    ),
     "demo": (
         "crawler.cli.demo.command:demo",
         "Crawl a small bundled web site on this machine: the whole program, with no network.",
         "Neither config.toml nor the environment is read.\n\nExample: crawler demo --body markdown",
+    ),
+    "man": (
+        "crawler.cli.man:man",
+        "Print the manual page, made from the same table as --help.",
+        "Example: crawler man > ~/.local/share/man/man1/crawler.1",
     ),
     "completion": (
         "crawler.cli.completion:completion",
@@ -107,17 +152,17 @@ def build() -> App:
     app = App(
         name="crawler",
         help="Crawl web sites into NDJSON: politely, fast, and so that nothing is lost.",
-        help_epilogue=_EPILOGUE,
+        help_epilogue=EPILOGUE,
         help_format="plaintext",
-        version=_version,
+        version=program_version,
         version_flags="--version",
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
         default_parameter=None,
     )
-    for name, (path, help, example) in _COMMANDS.items():
-        usage = f"Usage: crawler {name} {_USAGES[name]}" if name in _USAGES else None
+    for name, (path, help, example) in COMMANDS.items():
+        usage = f"Usage: crawler {name} {USAGES[name]}".rstrip()
         app.command(path, name=name, help=help, help_epilogue=example, usage=usage)
     return app
 
@@ -190,7 +235,7 @@ def _fill_standard_streams() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
-def _version() -> str:
+def program_version() -> str:
     # 40 ms of imports that only --version needs.
     from importlib.metadata import version
 
@@ -208,4 +253,4 @@ def _first_line(error: CycloptsError) -> str:
 
 
 def _command(words: Sequence[str]) -> str:
-    return f"{words[0]} " if words and words[0] in _COMMANDS else ""
+    return f"{words[0]} " if words and words[0] in COMMANDS else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from crawler.audit.places import find_job, frontier_of, newest_run, read_json, state_of
-from crawler.cli.amounts import bytes_text, count_text, duration_text, many
+from crawler.cli.amounts import bytes_text, count_text, duration_text, many, rate_text
 from crawler.cli.escape import escape
 from crawler.cli.verify import ConfigOption, JsonOption, OutputOption, output_folder
 from crawler.frontier import open_readonly
@@ -23,6 +24,8 @@ from crawler.model.reasons import Outcome
 from crawler.sink.archive import is_archive
 
 _LABEL: Final = 10
+#: Seconds between two looks: a commit a second is all that can be new.
+_WATCH_EVERY: Final = 2.0
 #: Reasons named one by one.
 _REASONS: Final = 5
 
@@ -128,11 +131,54 @@ def status(
     output: OutputOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
+    watch: Annotated[
+        bool,
+        Parameter(
+            name="--watch",
+            help="again every two seconds until the job has ended; with --json a line each time",
+            negative=(),
+            show_default=False,
+        ),
+    ] = False,
 ) -> int:
     """Exit code 0, or 2 where there is no such job."""
-    found = standing(find_job(job, output_folder(output, config)))
+    folder = find_job(job, output_folder(output, config))
+    if watch:
+        _watch(folder, as_json=as_json)
+        return 0
+    found = standing(folder)
     print(json.dumps(_as_json(found), indent=2) if as_json else _as_text(found, time.time()))
     return 0
+
+
+def _watch(folder: Path, *, as_json: bool) -> None:
+    """Each look opens the state, reads it and closes it: between two nothing is held. Ends with the job, or Ctrl-C."""
+    before: tuple[float, Standing] | None = None
+    on_terminal = sys.stdout.isatty() and not as_json
+    while True:
+        found, now = standing(folder), time.monotonic()
+        if as_json:
+            print(json.dumps(_as_json(found)), flush=True)
+        else:
+            text = _as_text(found, time.time())
+            if before is not None and now > before[0]:
+                text += "\n" + _entry("now", _pace(before[1], found, now - before[0]))
+            # Home, each line cleared to its end, and all below: no flicker, and no other line of the screen is lost.
+            clear = "\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[K\n\x1b[J"
+            first = "\x1b[2J" if before is None else ""
+            print(first + clear if on_terminal else text, end="" if on_terminal else "\n\n", flush=True)
+        if found.owner is None:
+            return
+        before = now, found
+        time.sleep(_WATCH_EVERY)
+
+
+def _pace(before: Standing, now: Standing, seconds: float) -> str:
+    if before.run_id != now.run_id:
+        return "a new run has begun"
+    final = max(now.counts.final - before.counts.final, 0) / seconds
+    size = max(now.counts.tally.get("wire_bytes", 0) - before.counts.tally.get("wire_bytes", 0), 0) / seconds
+    return f"{rate_text(final)} URLs/s, {bytes_text(size)}/s"
 
 
 def _from_manifest(

@@ -8,9 +8,9 @@ from typing import Any, Final
 import apsw
 import orjson
 
-from crawler.frontier.rows import HOST, REQUEST, read_host, read_request
+from crawler.frontier.rows import HOST, REQUEST, ROBOTS, read_host, read_request, read_robots
 from crawler.frontier.run_state import DEPTH_LATE, Run
-from crawler.model.frontier import OWN_PENDING, Counts, FileMark, Knowledge
+from crawler.model.frontier import OWN_PENDING, Counts, FileMark, HostKnowledge, Knowledge
 from crawler.model.reasons import Outcome, Reason
 
 #: What a run may be called.
@@ -37,6 +37,31 @@ def know(db: apsw.Connection, key: bytes) -> Knowledge | None:
         not_before=not_before,
         host=read_host(orjson.loads(state)),
     )
+
+
+def know_host(db: apsw.Connection, name: str) -> HostKnowledge | None:
+    """What ``db`` knows of one host and of the robots.txt of its origins: two look-ups."""
+    found: Any = db.execute(
+        f"SELECT json_array({HOST}), h.seen, h.waiting, h.lease IS NOT NULL, h.id FROM hosts h WHERE h.name = ?",
+        (name,),
+    ).fetchall()
+    if not found:
+        return None
+    state, seen, waiting, leased, number = found[0]
+    rows: Any = db.execute(
+        f"SELECT json_array({ROBOTS}) FROM robots r WHERE r.host = ?", (number,)
+    ).fetchall()
+    robots = {entry.origin: entry for (row,) in rows for entry in [read_robots(orjson.loads(row))]}
+    return HostKnowledge(read_host(orjson.loads(state)), bool(seen), waiting, bool(leased), robots)
+
+
+def hosts_below(db: apsw.Connection, domain: str) -> list[str]:
+    """Up to ten hosts of this run that are ``domain`` or end in it. O(hosts)."""
+    rows: Any = db.execute(
+        "SELECT name FROM hosts WHERE seen AND (name = ?1 OR substr(name, -length(?1) - 1) = '.' || ?1) LIMIT 10",
+        (domain,),
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def files(db: apsw.Connection) -> list[FileMark]:

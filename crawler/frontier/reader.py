@@ -8,11 +8,20 @@ from types import TracebackType
 
 import apsw
 
-from crawler.frontier.knowledge import counts, files, know, read_run, read_salt, recount
+from crawler.frontier.knowledge import (
+    counts,
+    files,
+    hosts_below,
+    know,
+    know_host,
+    read_run,
+    read_salt,
+    recount,
+)
 from crawler.frontier.run_state import Run
 from crawler.frontier.schema import open_readable
 from crawler.frontier.trouble import trouble, unsound
-from crawler.model.frontier import Counts, FileMark, Knowledge
+from crawler.model.frontier import Counts, FileMark, HostKnowledge, Knowledge
 
 
 class StateReader:
@@ -36,6 +45,16 @@ class StateReader:
         """What the state knows of one URL; ``key`` is seeded with :attr:`salt`."""
         with trouble(self._path), unsound(self._path):
             return know(self._db, key)
+
+    def know_host(self, name: str) -> HostKnowledge | None:
+        """What the state knows of one host, and of its robots.txt."""
+        with trouble(self._path), unsound(self._path):
+            return know_host(self._db, name)
+
+    def hosts_below(self, domain: str) -> list[str]:
+        """Some hosts of this run that are ``domain`` or below it. O(hosts)."""
+        with trouble(self._path), unsound(self._path):
+            return hosts_below(self._db, domain)
 
     def run(self) -> Run | None:
         with trouble(self._path), unsound(self._path):

@@ -206,3 +206,15 @@ class Knowledge:
     status: int | None
     not_before: float
     host: HostState | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostKnowledge:
+    """What a frontier knows of one host. ``seen``: it has URLs in this run; ``waiting``: how many of them are pending;
+    ``leased``: somebody is asking it now; ``robots`` by origin."""
+
+    state: HostState
+    seen: bool
+    waiting: int
+    leased: bool
+    robots: Mapping[str, RobotsEntry]

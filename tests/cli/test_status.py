@@ -87,3 +87,17 @@ def test_a_damaged_state_is_an_error_not_a_crash(tmp_path: Path, capsys: Any) ->
     (tmp_path / "a" / "state.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     assert run_program(["status", "--output", str(tmp_path)]) == 6
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_watching_ends_with_the_job(site: Site, crawl: Program, capsys: Any) -> None:
+    site.robots(status=404)
+    running = crawl.start([site.page(f"/{number}", wait=0.1) for number in range(40)])
+    site.wait_for_requests(5)
+    capsys.readouterr()
+    assert run_program(["status", "--watch", "--json", "--output", str(crawl.output)]) == 0
+    running.wait()
+    looks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [look["outcome"] for look in (looks[0], looks[-1])] == ["running", "finished"]
+    assert len(looks) >= 2
+    assert run_program(["status", "--watch", "--output", str(crawl.output)]) == 0
+    assert "\x1b" not in capsys.readouterr().out, "no control codes where there is no terminal"

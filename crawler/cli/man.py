@@ -1,0 +1,90 @@
+"""``crawler man``: the manual page, from the tables that ``--help`` and config.toml are made from."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from crawler.cli.program import COMMANDS, EPILOGUE, SETTINGS, USAGES, build, program_version
+from crawler.cli.reference import default_text
+from crawler.model.reasons import Reason, outcome_of
+from crawler.run.configuration import keys
+
+_FILES: Final = (
+    ("config.toml", "settings, in the current folder"),
+    ("output/JOB/state.db", "all that is known of a job"),
+    ("output/JOB/runs/RUN/pages-*.ndjson", "finished parts: whole lines, never changed again"),
+    ("output/JOB/runs/RUN/run.json", "what a run was and what came of it"),
+    ("output/JOB/latest", "the last run that was finished and published"),
+)
+
+
+def man() -> int:
+    """Print the page as roff."""
+    print(page(), end="")
+    return 0
+
+
+def page() -> str:
+    """crawler(1)."""
+    lines = [
+        f'.TH CRAWLER 1 "" "{_roff(program_version())}" "User Commands"',
+        ".SH NAME",
+        "crawler \\- crawl web sites into NDJSON: politely, fast, and so that nothing is lost",
+        ".SH SYNOPSIS",
+    ]
+    for name in COMMANDS:
+        lines += [".PP", f"\\fBcrawler {name}\\fR {_roff(USAGES[name])}", ".br"]
+    lines += [".SH COMMANDS"]
+    app = build()
+    for name, (_, help, example) in COMMANDS.items():
+        lines += [".TP", f"\\fB{name}\\fR", _roff(help)]
+        lines += _own_options(app[name]) if name not in ("run", "check", "demo") else []
+        if name not in ("run", "check"):
+            lines += [".IP", *_paragraphs(example, ".IP")]
+    lines += [".SH SETTINGS", *_paragraphs(SETTINGS, ".PP")]
+    section = ""
+    for key in keys():
+        if key.section != section:
+            section = key.section
+            lines += [f".SS [{section}]"]
+        lines += [
+            ".TP",
+            f"\\fB{_roff(key.option)}\\fR, {_roff(key.variable)}",
+            _roff(f"{key.help} [{default_text(key)}]"),
+        ]
+    lines += [".SH REASONS", "Why a URL has no page; the field \\fIreason\\fR of its record."]
+    for reason in Reason:
+        lines += [".TP", f"\\fB{reason.value}\\fR", outcome_of(reason).value]
+    lines += [".SH EXIT STATUS"]
+    for line in EPILOGUE.partition("Exit codes\n")[2].splitlines():
+        code, _, words = line.strip().partition("  ")
+        lines += [".TP", f"\\fB{code}\\fR", _roff(words)]
+    lines += [".SH FILES"]
+    for name, words in _FILES:
+        lines += [".TP", f"\\fI{_roff(name)}\\fR", _roff(words)]
+    return "\n".join(lines) + "\n"
+
+
+def _own_options(command: Any) -> list[str]:
+    """The options of a command that are no settings."""
+    lines = []
+    for argument in command.assemble_argument_collection(parse_docstring=False):
+        names = ", ".join(argument.names)
+        if argument.parameter.show is False or not names.startswith("-"):
+            continue
+        lines += [".RS", ".TP", f"\\fB{_roff(names)}\\fR", _roff(argument.parameter.help or ""), ".RE"]
+    return lines
+
+
+def _paragraphs(text: str, macro: str) -> list[str]:
+    lines: list[str] = []
+    for paragraph in text.strip().split("\n\n"):
+        lines += [macro] if lines else []
+        lines += [_roff(line) for line in paragraph.splitlines()]
+    return lines
+
+
+def _roff(text: str) -> str:
+    """``text`` as roff has it: no backslash, dot or quote of it is a request; hyphens can be copied into a shell."""
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga")
+    return f"\\&{text}" if text[:1] in (".", "'") else text
