@@ -33,7 +33,7 @@ def page() -> str:
         ".SH SYNOPSIS",
     ]
     for name in COMMANDS:
-        lines += [".PP", f"\\fBcrawler {name}\\fR {_roff(USAGES[name])}", ".br"]
+        lines += [".PP", f"\\fBcrawler {name}\\fR {_roff(USAGES.get(name, '[OPTIONS]'))}", ".br"]
     lines += [".SH COMMANDS"]
     app = build()
     for name, (_, help, example) in COMMANDS.items():

@@ -69,6 +69,8 @@ USAGES: Final = {
     "status": "[JOB] [OPTIONS]",
     "explain": "URL [OPTIONS]",
     "verify": "RUN [OPTIONS]",
+    "report": "RUN [OPTIONS]",
+    "replay": "RUN [OPTIONS]",
     "schema": "",
     "config": "[OPTIONS]",
     "doctor": "[OPTIONS]",
@@ -162,7 +164,7 @@ def build() -> App:
         default_parameter=None,
     )
     for name, (path, help, example) in COMMANDS.items():
-        usage = f"Usage: crawler {name} {USAGES[name]}".rstrip()
+        usage = f"Usage: crawler {name} {USAGES[name]}".rstrip() if name in USAGES else None
         app.command(path, name=name, help=help, help_epilogue=example, usage=usage)
     return app
 
