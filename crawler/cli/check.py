@@ -23,6 +23,7 @@ from crawler.rules.url import UrlRefused, clean_seed_line, seed_url
 from crawler.run.agent import masked_agents
 from crawler.run.configuration import current_folder, default_file, unknown_variables
 from crawler.run.seeds import SeedLine, check_seeds, job_name, read_seeds
+from crawler.run.shares import share_of, with_processes
 
 #: Bad lines that are shown; all are counted.
 _SHOWN: Final = 5
@@ -168,14 +169,16 @@ def _budget(settings: Settings) -> list[str]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # A run raises the soft limit to the hard one; a check only says what that gives.
     unlimited = hard == resource.RLIM_INFINITY
+    settings = with_processes(settings)
+    share, number = share_of(settings, 0), settings.crawl.processes or 1
     try:
-        budget = fit(settings.crawl.workers, settings.http.limit, max(soft, 65_536) if unlimited else hard)
+        budget = fit(share.crawl.workers, share.http.limit, max(soft, 65_536) if unlimited else hard)
     except UsageError as error:
         return [_entry("open files", escape(str(error)))]
     shown = "unlimited" if unlimited else count_text(hard)
     shown = f"ulimit -n {count_text(soft)}, hard {shown}"
     text = f"{many(budget.workers, 'worker')}, {many(budget.connections, 'connection')} at most ({shown})"
-    lines = [_entry("workers", text)]
+    lines = [_entry("workers", text if number == 1 else f"{many(number, 'process')}, each with {text}")]
     return lines if budget.note is None else [*lines, _entry("warning", budget.note)]
 
 

@@ -47,6 +47,7 @@ _METAVARS: Final = {
     "frontier.url": "URL",
     "http.timeout": "SECONDS",
     "politeness.delay": "SECONDS",
+    "crawl.processes": "N|auto",
     "limits.rate": "N",
 }
 

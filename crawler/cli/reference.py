@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from crawler.model.settings import HostOverride, Settings
 from crawler.run.configuration import Key, host_keys, keys
+from crawler.run.keys import WORKED_OUT
 
 _WIDTH: Final = 100
 
@@ -73,7 +74,7 @@ def _entry(key: Key) -> list[str]:
     unit = _UNITS.get(key.unit, key.unit)
     if unit and unit.split("/")[0] not in note:
         note += f" ({unit})"
-    if key.optional and key.kind in (int, float) and "none" not in note:
+    if key.optional and key.kind in (int, float) and "none" not in note and key.path not in WORKED_OUT:
         note += "; none: as for every host" if key.section == "hosts" else "; none: no limit"
     comment = textwrap.wrap(note, _WIDTH, initial_indent="# ", subsequent_indent="# ")
     return [*comment, f"#{key.name} = {_toml(key)}"]

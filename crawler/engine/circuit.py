@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crawler.content.robots import product_token
+from crawler.engine.allowance import Allowance
 from crawler.engine.clock import Clock
 from crawler.engine.discovery import Discovery
 from crawler.engine.feeder import Feeder
@@ -75,6 +76,7 @@ class Circuit:
         scope: ScopeRules,
         hooks: Hooks,
         workers: int,
+        allowance: Allowance,
         clock: Clock,
     ) -> None:
         self._politeness = settings.politeness
@@ -157,6 +159,7 @@ class Circuit:
             robots=settings.robots,
             politeness=settings.politeness,
             limits=settings.limits,
+            allowance=allowance,
             token_of=token_of,
             sitemaps=self.sitemaps,
             traps=traps,
@@ -212,8 +215,8 @@ class Circuit:
         self.sitemaps.forget()
 
     def _unanswered(self) -> None:
-        if self.feeder.pages_left is not None:
-            self.feeder.pages_left += 1
+        if self.feeder.pages is not None:
+            self.feeder.pages.give_back()
             self.feeder.wake.set()
 
     def _next_visit(self, result: Result, now: float) -> float | None:

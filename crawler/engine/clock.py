@@ -9,9 +9,14 @@ from collections.abc import Callable
 Clock = Callable[[], float]
 
 
-def steady_clock() -> Clock:
-    """Unix time as of now, from here on immune to changes of the system's clock."""
-    offset = time.time() - time.monotonic()
+def clock_offset() -> float:
+    """Unix time less the monotonic clock, which is one and the same for all processes of a machine."""
+    return time.time() - time.monotonic()
+
+
+def steady_clock(offset: float | None = None) -> Clock:
+    """Unix time as of now, or of when ``offset`` was taken; from then on immune to changes of the system's clock."""
+    offset = clock_offset() if offset is None else offset
 
     def now() -> float:
         return time.monotonic() + offset

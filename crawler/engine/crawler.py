@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from crawler.engine.allowance import Allowance
 from crawler.engine.circuit import Circuit, Hooks, Identity
 from crawler.engine.clock import Clock, steady_clock
 from crawler.engine.limiter import Limiter
@@ -58,6 +59,7 @@ class Crawler:
 
     ``seeds`` gives batches of requests and is read while the crawl runs. ``wire`` tells what the session has done.
     ``workers`` is the number of requests in flight, fitted to the open-file limit by whoever made the fetcher.
+    ``allowance``: what is left of the limits, where this is one of several processes.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Crawler:
         scope_rule: ScopeRule | None = None,
         next_visit: NextVisit | None = None,
         on_result: OnResult | None = None,
+        allowance: Allowance | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._settings = settings
@@ -93,6 +96,7 @@ class Crawler:
             scope=scope,
             hooks=Hooks(scope_rule, next_visit, on_result),
             workers=workers,
+            allowance=allowance if allowance is not None else Allowance.own(settings.limits),
             clock=self._clock,
         )
         self._circuit = circuit
@@ -236,8 +240,8 @@ class Crawler:
                 return
 
     def _pages_are_up(self) -> bool:
-        left = self._feeder.pages_left
-        return left is not None and left <= 0 and self._circuit.idle and self._settler.unsettled == 0
+        pages = self._feeder.pages
+        return pages is not None and pages.spent() and self._circuit.idle and self._settler.unsettled == 0
 
     async def _nothing_left(self) -> bool:
         """Nothing in hand, nothing on its way, nothing pending in the frontier."""

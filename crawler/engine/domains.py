@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crawler.rules.scope import registrable
@@ -51,6 +52,12 @@ class Domains:
         """It is asked for a page; ``by`` -1: it wasn't after all."""
         domain.asked += by
         domain.unsaved += by
+
+    def learn(self, asked: Mapping[str, int]) -> None:
+        """What others have asked is in the frontier's counts."""
+        for name, by_all in asked.items():
+            if (domain := self._in_hand.get(name)) is not None:
+                domain.asked = by_all + domain.unsaved
 
     def give_back(self, told: dict[str, int]) -> None:
         """It wasn't told after all."""

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crawler.engine.allowance import Allowance, Pacing
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
 from crawler.engine.results import ResultQueue
@@ -22,12 +23,13 @@ from crawler.model.request import Kind, Request
 from crawler.model.response import Attempted
 from crawler.model.results import Failure, Result, Skipped
 from crawler.model.settings import Limits, Politeness, Robots
-from crawler.rules.pace import Pace
 from crawler.rules.politeness import robots_closing
 from crawler.rules.url import origin_of
 
 #: After so many requests ended without a question the loop gets a turn.
 _UNASKED_AT_ONCE = 64
+#: Seconds after which a process whose share of the pages is up looks whether others have given one back.
+_LOOK_AGAIN = 0.25
 #: Seconds that a pace makes the feeder sleep at least: at 5,000 requests a second it would wake for each.
 _LEAST_PAUSE = 0.01
 
@@ -54,6 +56,7 @@ class Feeder:
         robots: Robots,
         politeness: Politeness,
         limits: Limits,
+        allowance: Allowance,
         token_of: Callable[[str], str],
         sitemaps: SitemapDesk,
         traps: TrapWatch,
@@ -78,10 +81,9 @@ class Feeder:
         self._nudge = nudge
         self._refuse = refuse
         self.wake = asyncio.Event()
-        #: Pages that may still be answered under ``max_pages``, those in flight taken off; None: no limit.
-        self.pages_left = limits.max_pages
-        self.exhausted = asyncio.Event()
-        self._pace = Pace(limits.rate) if limits.rate is not None else None
+        #: Under ``max_pages``; None: no limit.
+        self.pages = allowance.pages
+        self._pace = allowance.pace
         #: A host is due and a worker free, and ``[limits] rate`` says not yet.
         self.paced = False
         #: Until when an answer is waited for under ``max_time``, in the grace period; None: no limit.
@@ -95,13 +97,13 @@ class Feeder:
             now = self._clock()
             if self._pace is not None and await self._is_held_back(self._pace, now):
                 continue
-            visit = self._bench.pop_due(now) if self.pages_left is None or self.pages_left > 0 else None
+            visit = self._bench.pop_due(now) if self.pages is None or self.pages.left() > 0 else None
             if visit is None:
                 await self._wait(now)
             elif not await self._serve(visit, now):
                 self._bench.starve(visit)
 
-    async def _is_held_back(self, pace: Pace, now: float) -> bool:
+    async def _is_held_back(self, pace: Pacing, now: float) -> bool:
         """Is it too early for a request of any host? Then this waited until the pace allows one or, where all workers
         are busy, until something happened. What stood in the queue for them would be sent all at once later."""
         due = self._bench.next_at()
@@ -121,11 +123,12 @@ class Feeder:
         if self._bench.hungry:
             self._hurry()
         self._nudge()
-        if self.pages_left is not None and self.pages_left <= 0:
-            self.exhausted.set()
-            at = None
-        else:
-            at = self._bench.next_at()
+        at = self._bench.next_at()
+        if self.pages is not None and self.pages.spent():
+            # An answer that doesn't come after all gives one back.
+            at = now + _LOOK_AGAIN if self.pages.shared else None
+        elif self.pages is not None:
+            self.pages.rest()
         await self._sleep(None if at is None else max(0.0, at - now))
 
     async def _sleep(self, seconds: float | None) -> None:
@@ -240,8 +243,8 @@ class Feeder:
         self._bench.sent(visit)
         if self._pace is not None:
             self._pace.take(now)
-        if self.pages_left is not None and job.is_page:
-            self.pages_left -= 1
+        if self.pages is not None and job.is_page:
+            self.pages.take()
         if job.counts_for_domain:
             self._bench.domains.ask(visit.domain)
         self._refill(visit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,6 +41,13 @@ class Meter:
         known = self.noted.setdefault(kind, {})
         if len(known) < _MOST_NOTED:
             known[subject] = what
+
+    def name(self, kind: str, subjects: Mapping[str, str]) -> None:
+        """As :meth:`note`, of what is counted already."""
+        known = self.noted.setdefault(kind, {})
+        for subject, what in subjects.items():
+            if subject in known or len(known) < _MOST_NOTED:
+                known[subject] = what
 
     def ended(
         self, url: str, outcome: Outcome, reason: Reason | None, status: int | None, detail: str | None

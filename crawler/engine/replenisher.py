@@ -117,6 +117,10 @@ class Replenisher:
                 self._nothing_before = 0.0
             elif taken.next_due is not None:
                 self._nothing_before = taken.next_due
+            if fresh < hosts and taken.look_again is not None:
+                # What is due already is the share of others.
+                sooner = now < self._nothing_before < taken.look_again
+                self._nothing_before = self._nothing_before if sooner else taken.look_again
         self._on_leases()
         if bench.wanted.keys() & set(wanted):
             # Somebody else holds them: ask again, but not at once.

@@ -186,6 +186,7 @@ class Settler:
             return
         await self._sink.settled()
         self.commits += 1
+        self._bench.domains.learn(settled.domains)
         for host, keys in ended.items():
             visit = self._bench.visits.get(host)
             if visit is not None and visit.token == settlement.leases.get(host):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -28,3 +30,30 @@ class Snapshot:
     open_sockets: int = 0
     limited_by: str = "idle"
     stopping: bool = False
+
+
+def together(
+    working: Sequence[Snapshot], gone: Sequence[Snapshot], *, elapsed: float, pending: int
+) -> Snapshot:
+    """Several crawls of one run as one: those ``working`` and what those that are ``gone`` have done. What holds the
+    most of them holds the run."""
+    every = [*working, *gone]
+    held = Counter(each.limited_by for each in working).most_common(1)
+    return Snapshot(
+        elapsed=elapsed,
+        done=sum(each.done for each in every),
+        pending=pending,
+        fetched=sum(each.fetched for each in every),
+        failed=sum(each.failed for each in every),
+        skipped=sum(each.skipped for each in every),
+        hosts_active=sum(each.hosts_active for each in working),
+        hosts_waiting=sum(each.hosts_waiting for each in working),
+        in_flight=sum(each.in_flight for each in working),
+        workers=sum(each.workers for each in working),
+        wire_bytes=sum(each.wire_bytes for each in every),
+        requests=sum(each.requests for each in every),
+        connections_opened=sum(each.connections_opened for each in every),
+        open_sockets=sum(each.open_sockets for each in working),
+        limited_by=held[0][0] if held else "idle",
+        stopping=any(each.stopping for each in working),
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from crawler.frontier.known import Known
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.reader import StateReader, open_readonly
-from crawler.frontier.run_state import Run, RunFrontier, RunState
+from crawler.frontier.run_state import Run, RunFrontier, RunState, SharedFrontier
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.model.errors import UsageError
 
@@ -19,6 +19,7 @@ __all__ = [
     "Run",
     "RunFrontier",
     "RunState",
+    "SharedFrontier",
     "SqliteFrontier",
     "StateReader",
     "open_frontier",
@@ -45,15 +46,21 @@ def state_path(url: str, default_path: Path) -> Path | None:
 
 
 async def open_frontier(
-    url: str, default_path: Path, delay: float, clock: Callable[[], float] = time.time
+    url: str,
+    default_path: Path,
+    delay: float,
+    clock: Callable[[], float] = time.time,
+    *,
+    members: int = 1,
 ) -> RunFrontier:
     """The frontier that ``[frontier] url`` asks for, ``default_path`` being the state beside the output.
 
     ``delay``: seconds by which the hosts of a dead holder are put off; give the longest of all hosts.
+    ``members``: processes that crawl over it, which it has to be a :class:`SharedFrontier` for.
     Raises :class:`UsageError` for a URL it doesn't know, :class:`StorageError` where the state can't be
     opened.
     """
     path = state_path(url, default_path)
     if path is None:
         return MemoryFrontier(delay, clock)
-    return await SqliteFrontier.open(path, delay, clock)
+    return await SqliteFrontier.open(path, delay, clock, members=members)

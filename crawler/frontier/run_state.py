@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from crawler.model.frontier import Counts
 from crawler.model.protocols import Frontier
@@ -61,4 +61,17 @@ class RunFrontier(Frontier, RunState, Protocol):
 
     async def recount(self) -> Counts:
         """The accounting counted again from the URLs themselves, O(URLs): it must equal :meth:`counts`."""
+        ...
+
+
+@runtime_checkable
+class SharedFrontier(RunFrontier, Protocol):
+    """A frontier that several processes of one run open, each as a member with a number of its own."""
+
+    async def enlist(self) -> int:
+        """The number of a member to be: none is given twice."""
+        ...
+
+    async def dismiss(self, member: int) -> None:
+        """A member has died: its hosts are free, each due no earlier than one delay from now (rule 19)."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,9 +20,9 @@ T = TypeVar("T")
 
 
 class SqliteFrontier:
-    """A :class:`~crawler.frontier.run_state.RunFrontier` in one file, for one process at a time.
+    """A :class:`~crawler.frontier.run_state.SharedFrontier` in one file, for the processes of one machine.
 
-    One connection, used from one thread of its own: the event loop never waits for the disk, and calls are
+    One connection a process, used from one thread of its own: the event loop never waits for the disk, and calls are
     done in the order in which they were made. The caller holds the job's lock. A call that is cancelled while
     it runs is still done, as with any store at the end of a wire.
     """
@@ -36,18 +37,28 @@ class SqliteFrontier:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, delay: float, clock: Callable[[], float] = time.time) -> SqliteFrontier:
+    async def open(
+        cls,
+        path: Path,
+        delay: float,
+        clock: Callable[[], float] = time.time,
+        *,
+        member: int | None = None,
+        members: int = 1,
+    ) -> SqliteFrontier:
         """Open or create ``path``.
 
         Leases found in it belong to the dead: their hosts are free, each due no earlier than
-        ``delay`` seconds from now. ``clock`` gives Unix seconds. Raises
+        ``delay`` seconds from now. ``clock`` gives Unix seconds. Where several processes crawl (``members``), each
+        opens it under the number (``member``) that the one which opened it first has from :meth:`enlist`. Raises
         :class:`~crawler.model.errors.StorageError` where the file is damaged, not ours, made by a newer
         program, or cannot be written.
         """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frontier")
         try:
             loop = asyncio.get_running_loop()
-            store = await loop.run_in_executor(thread, Store, path, clock(), delay)
+            make = partial(Store, path, clock(), delay, member=member, members=members)
+            store = await loop.run_in_executor(thread, make)
         except BaseException:
             thread.shutdown(wait=False)
             raise
@@ -102,6 +113,12 @@ class SqliteFrontier:
 
     async def finish_run(self, extra: Mapping[str, Any] | None = None) -> None:
         await self._ask(self._store.note_run, extra, finished=True)
+
+    async def enlist(self) -> int:
+        return await self._ask(self._store.enlist)
+
+    async def dismiss(self, member: int) -> None:
+        await self._ask(self._store.dismiss, member, self._clock() + self._delay)
 
     async def close(self) -> None:
         """Give back every lease still held, each host due no earlier than one delay from now, and close."""

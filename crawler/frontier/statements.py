@@ -106,7 +106,7 @@ LEASE_HOSTS: Final = "UPDATE hosts SET lease = ? WHERE id IN (SELECT value FROM 
 #: slow answers: rules/politeness.py, 30 s at most) is given that as well.
 FREE_HOSTS: Final = (
     "UPDATE hosts SET lease = NULL, due = max(due, ? + min(max(crawl_delay, 2 * mean), 30.0))"
-    " WHERE lease IS NOT NULL RETURNING id"
+    " WHERE lease BETWEEN ? AND ? RETURNING id"
 )
 OFFER_HOSTS: Final = (
     f"UPDATE hosts SET ready = iif(closed IS NULL, max(due, {_FIRST}), 0)"
@@ -115,6 +115,10 @@ OFFER_HOSTS: Final = (
 DUE_HOSTS: Final = (
     "SELECT json_group_array(id) FROM (SELECT id FROM hosts WHERE lease IS NULL AND waiting > 0"
     " AND ready <= ? ORDER BY ready, id LIMIT ?)"
+)
+#: No further than to a number that is enough.
+COUNT_DUE: Final = (
+    "SELECT count(*) FROM (SELECT 1 FROM hosts WHERE lease IS NULL AND waiting > 0 AND ready <= ? LIMIT ?)"
 )
 NEXT_DUE: Final = "SELECT ready FROM hosts WHERE lease IS NULL AND waiting > 0 ORDER BY ready LIMIT 1"
 HELD_HOSTS: Final = (

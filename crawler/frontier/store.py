@@ -1,4 +1,4 @@
-"""The embedded frontier's transactions, on one connection and one thread.
+"""The embedded frontier's transactions, on one connection and one thread of each process that shares it.
 
 Each public method is one transaction. A settlement is on disk when it returns (WAL, ``synchronous = FULL``);
 ``add`` and ``take`` are atomic but wait for no disk: after a power cut the last of them may be undone, never
@@ -7,6 +7,7 @@ half of one, and the same command adds the seeds again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, Run
 from crawler.frontier.schema import URLS, open_writable
 from crawler.frontier.statements import (
     COUNT_DOMAINS,
+    COUNT_DUE,
     COUNT_HOSTS,
     DEFER_URLS,
     DUE_HOSTS,
@@ -80,6 +82,15 @@ _SEEDS: Final = 16_384
 #: A token is the number of openings of the state and then a count: none is used twice, power cut or not.
 _TOKENS: Final = 1 << 32
 _MOST_STARTS: Final = 1 << 30
+#: What SQLite can count to.
+_INTEGER: Final = 1 << 63
+#: Seconds after which a process looks again for hosts that others may have found or given back.
+_LOOK_AGAIN: Final = 0.25
+#: Seconds for which due hosts are left to those whose share they are.
+_SPARED: Final = 1.0
+#: Seconds between two tries to write while another process does, and how often: a minute.
+_TURN: Final = 0.002
+_MOST_TRIES: Final = 30_000
 
 
 @dataclass(slots=True)
@@ -94,6 +105,9 @@ class _Ledger:
     tally: dict[str, int] = field(default_factory=dict)
     next_url: int = 1
     next_host: int = 1
+    #: Hosts leased to this opening of the state, and to the others.
+    held: int = 0
+    others: int = 0
 
     def counts(self) -> Counts:
         return Counts(self.seeds, self.discovered, self.final, self.pending, self.hosts, dict(self.tally))
@@ -141,29 +155,63 @@ class Store:
     transaction is then undone and the store stays usable once the cause is gone.
     """
 
-    def __init__(self, path: Path, now: float, delay: float) -> None:
+    def __init__(
+        self, path: Path, now: float, delay: float, *, member: int | None = None, members: int = 1
+    ) -> None:
         """Open or create ``path``. Leases found in it belong to the dead: each such host is due no earlier
-        than ``now + delay`` (Unix seconds)."""
+        than ``now + delay`` (Unix seconds).
+
+        ``members``: so many processes write to it at once. ``member``: this is one of them, under the number that
+        :meth:`enlist` gave; the leases of the others stand.
+        """
         self._path = path
+        self._members = members
+        self._shared = members > 1 or member is not None
+        self._member = member
         self._db = open_writable(path)
         self._ledger = _Ledger()
         self._durable: bool | None = None
         self._seeds: dict[str, int] = {}
+        #: What SQLite called the last content that the ledger was read from or written to; only where there are others.
+        self._seen = -1
+        #: Since when (Unix seconds) hosts are due that are the others' share.
+        self._spared_since: float | None = None
+        if self._shared:
+            self._db.set_busy_handler(_wait_for_turn)
         try:
             with trouble(path), unsound(path):
                 self._ledger = self._read_ledger()
                 self.salt = read_salt(self._db)
-                before: Any = self._db.execute("SELECT value FROM meta WHERE name = 'starts'").get
-                starts = int(before) + 1
-                if not 0 < starts < _MOST_STARTS:
-                    raise ValueError(f"{starts} starts")
-                self._token = starts * _TOKENS
-            with self._transaction(durable=True):
-                self._db.execute("UPDATE meta SET value = ? WHERE name = 'starts'", (str(starts),))
-                self._free_hosts(now + delay)
+            if member is None:
+                with self._transaction(durable=True):
+                    self._token = self._next_start() * _TOKENS
+                    self._db.execute("DELETE FROM meta WHERE name LIKE 'held.%'")
+                    self._free_hosts(now + delay)
+            else:
+                self._token = member * _TOKENS
         except BaseException:
             self._db.close(True)
             raise
+
+    def _next_start(self) -> int:
+        """The number of this opening: what its tokens begin with."""
+        with unsound(self._path):
+            before: Any = self._db.execute("SELECT value FROM meta WHERE name = 'starts'").get
+            starts = int(before) + 1
+            if not 0 < starts < _MOST_STARTS:
+                raise ValueError(f"{starts} starts")
+        self._db.execute("UPDATE meta SET value = ? WHERE name = 'starts'", (str(starts),))
+        return starts
+
+    def enlist(self) -> int:
+        """The number of a further process that opens this state; none is given twice, power cut or not."""
+        with self._transaction(durable=True):
+            return self._next_start()
+
+    def dismiss(self, member: int, due: float) -> None:
+        """A member is dead: its hosts are free, each due no earlier than ``due`` (Unix seconds). O(hosts)."""
+        with self._transaction(durable=True):
+            self._free_hosts(due, member)
 
     def _read_ledger(self) -> _Ledger:
         known = counts(self._db)
@@ -179,7 +227,17 @@ class Store:
             dict(known.tally),
             next_url=ids[0] + 1,
             next_host=ids[1] + 1,
+            **self._read_held(),
         )
+
+    def _read_held(self) -> dict[str, int]:
+        if not self._shared:
+            return {}
+        rows = self._db.execute("SELECT name, CAST(value AS INTEGER) FROM meta WHERE name LIKE 'held.%'")
+        found: Any = rows.fetchall()
+        held: dict[str, int] = dict(found)
+        ours = held.pop(_held(self._member), 0)
+        return {"held": ours, "others": sum(held.values())}
 
     @contextmanager
     def _transaction(self, *, durable: bool) -> Iterator[_Ledger]:
@@ -188,9 +246,11 @@ class Store:
             if durable is not self._durable:
                 self._db.pragma("synchronous", "FULL" if durable else "NORMAL")
                 self._durable = durable
-            ledger = replace(self._ledger, tally=dict(self._ledger.tally))
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                if self._shared:
+                    self._catch_up()
+                ledger = replace(self._ledger, tally=dict(self._ledger.tally))
                 yield ledger
                 if ledger != self._ledger:
                     self._write_ledger(ledger)
@@ -203,6 +263,14 @@ class Store:
                 raise
             self._ledger = ledger
 
+    def _catch_up(self) -> None:
+        """Another process may have written since: then its ledger is the true one."""
+        version = self._db.pragma("data_version")
+        if version != self._seen:
+            with unsound(self._path):
+                self._ledger = self._read_ledger()
+            self._seen = version
+
     def _write_ledger(self, ledger: _Ledger) -> None:
         self._db.execute(
             PUT_COUNTS, (ledger.seeds, ledger.discovered, ledger.final, ledger.pending, ledger.hosts)
@@ -211,6 +279,10 @@ class Store:
         moved = [item for item in ledger.tally.items() if before.get(item[0]) != item[1]]
         if moved:
             self._db.executemany(PUT_TALLY, moved)
+        if self._shared and ledger.held != self._ledger.held:
+            self._db.execute(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_held(self._member), str(ledger.held))
+            )
 
     def _read(self, statement: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
         """The one JSON text that ``statement`` gives, as a list."""
@@ -380,9 +452,13 @@ class Store:
             chosen = self._choose_wanted(wanted, ledger) if wanted else []
             if chosen:
                 self._lease(chosen)
+                ledger.held += len(chosen)
+            if self._shared:
+                hosts = self._share(now, hosts, ledger)
             due = self._read(DUE_HOSTS, (now, hosts)) if hosts > 0 else []
             if due:
                 self._lease(due)
+                ledger.held += len(due)
                 chosen += due
             for at in range(0, len(chosen), _HOSTS):
                 given = {
@@ -394,7 +470,29 @@ class Store:
                 self._add_evidence(some)
                 leases += some
             next_due = self._db.execute(NEXT_DUE).get
-        return Taken(leases, next_due)
+        return Taken(leases, next_due, None if not self._shared else now + _LOOK_AGAIN)
+
+    def _share(self, now: float, hosts: int, ledger: _Ledger) -> int:
+        """How many of ``hosts`` this process may take now: with what it holds no more than its share of those that are
+        held or due, or the first to look would take them all. What the others leave for a second is free to all.
+
+        O(hosts that its share is counted from) steps in an index, none where it holds less than its share of what is
+        held already.
+        """
+        held = ledger.held
+        if hosts <= 0 or (held + hosts) * self._members <= held + ledger.others:
+            return hosts
+        enough = (held + hosts) * self._members - held - ledger.others
+        due: Any = self._db.execute(COUNT_DUE, (now, enough)).get
+        share = max(0, -(-(held + ledger.others + int(due)) // self._members) - held)
+        if share >= min(hosts, due):
+            self._spared_since = None
+            return hosts
+        if self._spared_since is None or self._spared_since > now:
+            self._spared_since = now
+        elif now - self._spared_since >= _SPARED:
+            return hosts
+        return share
 
     def _lease(self, hosts: Sequence[int]) -> None:
         self._token += 1
@@ -478,7 +576,14 @@ class Store:
             self._write(COUNT_DOMAINS, list(settlement.domains.items()))
             for name, more in settlement.tally.items():
                 ledger.tally[name] = ledger.tally.get(name, 0) + more
-            return Settled(new=ledger.next_url - before, grown=grown)
+            return Settled(ledger.next_url - before, grown, domains=self._asked_by_all(settlement))
+
+    def _asked_by_all(self, settlement: Settlement) -> dict[str, int]:
+        """How often the domains that it counts for have been asked by now, where others ask as well."""
+        if not self._shared or not settlement.domains:
+            return {}
+        asked: Any = self._read(READ_DOMAINS, (encode(list(settlement.domains)),))
+        return dict(asked)
 
     def _refusals(self, settlement: Settlement) -> tuple[list[str], list[str]]:
         """Hosts whose lease is not what the settlement thinks, files that are not where it thinks."""
@@ -555,6 +660,7 @@ class Store:
         self._look_up_hosts(dict.fromkeys(back.host for back in settlement.hosts), batch, ledger)
         for back in settlement.hosts:
             host = batch.hosts[back.host]
+            ledger.held -= back.release and host.lease is not None
             host.lease = None if back.release else back.token
             host.state = write_host(back.state)
 
@@ -562,6 +668,9 @@ class Store:
 
     def counts(self) -> Counts:
         """O(1)."""
+        if self._shared:
+            with trouble(self._path), unsound(self._path):
+                return counts(self._db)
         return self._ledger.counts()
 
     def know(self, key: bytes) -> Knowledge | None:
@@ -606,6 +715,7 @@ class Store:
             )
             ledger.seeds = ledger.discovered = ledger.final = ledger.pending = ledger.hosts = 0
             ledger.tally = {}
+            ledger.held = 0
             self._seeds.clear()
 
     def note_run(self, extra: Mapping[str, Any] | None, *, finished: bool) -> None:
@@ -623,19 +733,37 @@ class Store:
 
     # -- the end -----------------------------------------------------------------------------------------
 
-    def _free_hosts(self, due: float) -> None:
-        """End every lease; each host is due no earlier than ``due``. O(hosts)."""
-        freed = [row[0] for row in self._db.execute(FREE_HOSTS, (due,)).fetchall()]
+    def _free_hosts(self, due: float, member: int | None = None) -> None:
+        """End every lease, or those of one member; each host is due no earlier than ``due``. O(hosts)."""
+        tokens = (-_INTEGER, _INTEGER - 1)
+        if member is not None:
+            tokens = (member * _TOKENS, (member + 1) * _TOKENS - 1)
+        freed = [row[0] for row in self._db.execute(FREE_HOSTS, (due, *tokens)).fetchall()]
         self._write(OFFER_HOSTS, freed)
+        if member is not None:
+            self._db.execute("DELETE FROM meta WHERE name = ?", (_held(member),))
 
     def close(self, due: float) -> None:
-        """Give back the leases still held, due no earlier than ``due`` (Unix seconds), and close the file."""
+        """Give back the leases still held, due no earlier than ``due`` (Unix seconds), and close the file. A member's
+        are its own, whoever else's are all."""
         try:
-            with self._transaction(durable=True):
-                self._free_hosts(due)
+            with self._transaction(durable=True) as ledger:
+                ledger.held = self._ledger.held = 0
+                self._free_hosts(due, self._member)
         finally:
             with trouble(self._path):
                 self._db.close(True)
+
+
+def _held(member: int | None) -> str:
+    """The row of ``meta`` that says how many hosts a member holds."""
+    return f"held.{member}"
+
+
+def _wait_for_turn(tries: int) -> bool:
+    """Another process writes: SQLite's own waits grow to 0.1 s, and a commit takes a few ms."""
+    time.sleep(_TURN)
+    return tries < _MOST_TRIES
 
 
 def _by_priority(row: Sequence[Any]) -> tuple[int, int]:

@@ -83,10 +83,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What :meth:`Frontier.take` gives. ``next_due``: Unix seconds at which the next free host falls due, or None."""
+    """What :meth:`Frontier.take` gives. ``next_due``: Unix seconds at which the next free host falls due, or None.
+    ``look_again``: others share the frontier, and by then (Unix seconds) may have found or given back what is due
+    sooner; None where nobody does."""
 
     leases: list[Lease]
     next_due: float | None = None
+    look_again: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +162,14 @@ class Settlement:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The frontier's answer. ``lost`` (hosts) or ``moved`` (file names whose stored position differs) non-empty:
-    nothing was written. Else ``new`` counts the found URLs that were unknown, ``grown`` names their hosts."""
+    nothing was written. Else ``new`` counts the found URLs that were unknown, ``grown`` names their hosts. ``domains``:
+    what is counted by now for those that the settlement counted for, where others count as well."""
 
     new: int = 0
     grown: AbstractSet[str] = frozenset()
     lost: Sequence[str] = ()
     moved: Sequence[str] = ()
+    domains: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def written(self) -> bool:

@@ -31,6 +31,11 @@ class Crawl:
     workers: int = _setting(
         256, "requests in flight in the whole run; fitted to `ulimit -n`", flag="--workers"
     )
+    processes: int | None = _setting(
+        1,
+        "processes that crawl, each on a core of its own; auto: as many as there are cores to use",
+        flag="--processes",
+    )
     hosts_in_hand: int = _setting(10_000, "hosts leased at once, at most")
     urls_per_host: int = _setting(200, "URLs of one host held in memory, at most")
     parse_timeout: float = _setting(

@@ -13,10 +13,10 @@ from crawler.engine.meter import Meter
 from crawler.fetch.session import Wire
 from crawler.frontier import Run, RunFrontier
 from crawler.model.errors import StorageError
-from crawler.model.frontier import Counts, Settlement
+from crawler.model.frontier import Counts
 from crawler.run.layout import JobFolder, read_json, write_json
+from crawler.run.leftovers import close_parts
 from crawler.run.manifest import manifest
-from crawler.run.sinks import make_sink
 from crawler.run.start import Start, iso
 from crawler.sink.archive import is_archive
 from crawler.sink.ndjson import OPEN, PartLost
@@ -30,20 +30,12 @@ async def abandon(start: Start, frontier: RunFrontier, folder: JobFolder, run: R
 
     Of a run whose open part is gone or too short what is whole is kept: ``--fresh`` is the way out of that.
     """
-    files = await frontier.files()
-    sink = make_sink(start.plan, start.job, run.run_id, folder.run(run.run_id), files)
     warnings = []
     try:
-        await sink.open(files)
-        marks = await sink.flush(last=True)
-        if marks:
-            await frontier.settle(time.time(), Settlement(files=marks))
-            await sink.settled()
+        await close_parts(start, frontier, run.run_id, folder.run(run.run_id))
     except PartLost as error:
         warnings.append(str(error))
         log.warning(str(error))
-    finally:
-        await sink.close()
     counts = await frontier.counts()
     starts = run.extra.get("starts", [])
     content = manifest(

@@ -64,6 +64,12 @@ class Crawl:
         settings = held(settings) if settings is not None else Settings()
         if settings.output.warc and not hasattr(sink, "archive"):
             raise UsageError("[output] warc: this sink keeps no HTTP messages (protocols.Archive)")
+        if (settings.crawl.processes or 1) > 1:
+            raise UsageError(
+                f"[crawl] processes = {settings.crawl.processes}: a crawl in this event loop is one process;"
+                " several are for crawler run"
+            )
+        settings = replace(settings, crawl=replace(settings.crawl, processes=1))
         if settings.frontier.url == "sqlite":
             settings = replace(settings, frontier=replace(settings.frontier, url="memory"))
         self._plan = Plan.of(settings)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from crawler.content.robots import product_token
+from crawler.engine.allowance import Allowance
+from crawler.engine.clock import Clock
 from crawler.engine.crawler import Crawler
 from crawler.engine.sitemap_desk import listed_sitemaps
 from crawler.fetch.budget import Budget, fit, raise_open_files
@@ -22,6 +24,7 @@ from crawler.rules.scope import ScopeRules
 from crawler.rules.url import key_of
 from crawler.run.agent import masked_agents, user_agent
 from crawler.run.seeding import Seeder
+from crawler.run.shares import share_of, with_processes
 from crawler.run.values import without_credentials
 
 
@@ -46,8 +49,15 @@ class Plan:
         listed_sitemaps(settings.scope)
         if settings.output.warc and settings.output.path == "-":
             raise UsageError("[output] warc: an archive needs a folder; --output - is one stream")
-        budget = fit(settings.crawl.workers, settings.http.limit, raise_open_files())
+        settings = with_processes(settings)
+        # The limit is each process's own, and so are its sockets.
+        share = share_of(settings, 0)
+        budget = fit(share.crawl.workers, share.http.limit, raise_open_files())
         return cls(settings, ScopeRules(settings.scope), user_agent(settings.http), budget)
+
+    @property
+    def processes(self) -> int:
+        return self.settings.crawl.processes or 1
 
     @property
     def warnings(self) -> list[str]:
@@ -73,6 +83,8 @@ class Plan:
         seeds: AsyncIterator[Sequence[Request]],
         *,
         run_id: str,
+        allowance: Allowance | None = None,
+        clock: Clock | None = None,
         scope_rule: ScopeRule | None = None,
         next_visit: NextVisit | None = None,
         on_result: OnResult | None = None,
@@ -106,6 +118,8 @@ class Plan:
                     product_token=product_token(self.agent),
                     workers=self.budget.workers,
                     wire=session.wire,
+                    allowance=allowance,
+                    clock=clock,
                     scope_rule=scope_rule,
                     next_visit=next_visit,
                     on_result=on_result,

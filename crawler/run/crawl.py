@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from crawler.frontier import RunFrontier, open_frontier, state_path
-from crawler.model.errors import StorageError, UsageError
+from crawler.frontier import RunFrontier, SharedFrontier, open_frontier, state_path
+from crawler.model.errors import StorageError
 from crawler.model.protocols import Sink
 from crawler.model.settings import Settings
 from crawler.run.abandoning import abandon_dead
+from crawler.run.account import Account
 from crawler.run.assembly import Plan, longest_delay
-from crawler.run.beginning import begin, complete, require_own
+from crawler.run.beginning import Beginning, begin, complete, require_own
 from crawler.run.ending import FINISHED, GATED, NO_ROOM, Crawled, Ending, end, run_json, verdict
 from crawler.run.layout import JobFolder, run_id_at
+from crawler.run.leftovers import close_parts
 from crawler.run.lock import Lock
+from crawler.run.loop import loop_factory
 from crawler.run.seeds import check_seeds, job_name, read_seeds, with_a_seed
-from crawler.run.signals import Signals
+from crawler.run.signals import Signals, Stoppable
 from crawler.run.sinks import make_sink
 from crawler.run.space import Space, require_space
 from crawler.run.start import RunInfo, Start
+from crawler.run.team import Team
 from crawler.sink.stream import StreamClosed, StreamSink
 
 log = logging.getLogger("crawler.run")
@@ -52,22 +56,10 @@ def run_job(
         log.warning(warning)
         start.warnings.append(warning)
     story = _to_stdout if settings.output.path == "-" else _to_files
-    with asyncio.Runner(loop_factory=_loop_factory(settings.crawl.loop)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(settings.crawl.loop)) as runner:
         ending = runner.run(story(start))
     signals.over(ending.code)
     return ending
-
-
-def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if name == "asyncio":
-        return None
-    if name != "uvloop":
-        raise UsageError(f"[crawl] loop: {name!r} is not one of uvloop, asyncio")
-    try:
-        import uvloop
-    except ImportError as error:
-        raise UsageError("[crawl] loop: uvloop cannot be loaded here; set it to asyncio") from error
-    return uvloop.new_event_loop
 
 
 async def _to_files(start: Start) -> Ending:
@@ -78,12 +70,16 @@ async def _to_files(start: Start) -> Ending:
         lock = Lock(folder.lock)
         lock.acquire()
         stack.callback(lock.release)
+        locks = [lock]
         start.signals.listen()
         require_space(folder.path)
         state = state_path(settings.frontier.url, folder.state)
         if state is not None and state != folder.state:
-            _hold(stack, state)
-        frontier = await open_frontier(settings.frontier.url, folder.state, longest_delay(settings))
+            locks.append(_hold(stack, state))
+        processes = start.plan.processes
+        frontier = await open_frontier(
+            settings.frontier.url, folder.state, longest_delay(settings), members=processes
+        )
         stack.push_async_callback(frontier.close)
         await require_own(start, frontier)
         for run_id in folder.died_in_memory():
@@ -92,19 +88,31 @@ async def _to_files(start: Start) -> Ending:
         if ending is not None and not start.fresh:
             return ending
         run = await begin(start, frontier, folder)
-        marks = await frontier.files()
-        sink = make_sink(start.plan, start.job, run.run_id, folder.run(run.run_id), marks)
-        stack.push_async_callback(sink.close)
-        await sink.open(marks)
-        crawled = await _crawl(
-            start,
-            frontier,
-            sink,
-            run.run_id,
-            resumed=run.resumed,
-            before=run.extra,
-            folders=[folder.path, *([] if state is None else [state.parent])],
+        place = folder.run(run.run_id)
+        # Of workers that an earlier start had.
+        await close_parts(
+            start, frontier, run.run_id, place, but=[str(worker) for worker in range(processes)]
         )
+        folders = [folder.path, *([] if state is None else [state.parent])]
+        if processes > 1:
+            assert isinstance(frontier, SharedFrontier)
+            assert state is not None
+            crawled = await _crawl_together(start, frontier, run, place, state, locks, folders)
+            await close_parts(start, frontier, run.run_id, place)
+        else:
+            marks = await frontier.files()
+            sink = make_sink(start.plan, start.job, run.run_id, place, marks)
+            stack.push_async_callback(sink.close)
+            await sink.open(marks)
+            crawled = await _crawl(
+                start,
+                frontier,
+                sink,
+                run.run_id,
+                resumed=run.resumed,
+                before=run.extra,
+                folders=folders,
+            )
         return await end(start, frontier, folder, run.run_id, run.extra, crawled)
 
 
@@ -140,10 +148,11 @@ async def _to_stdout(start: Start) -> Ending:
         return Ending(code, outcome, run_json(start, run_id, outcome, crawled, counts, [], {}))
 
 
-def _hold(stack: AsyncExitStack, state: Path) -> None:
+def _hold(stack: AsyncExitStack, state: Path) -> Lock:
     lock = Lock.beside(state)
     lock.acquire()
     stack.callback(lock.release)
+    return lock
 
 
 async def _crawl(
@@ -164,19 +173,56 @@ async def _crawl(
             {reason: (url, detail) for reason, (url, detail) in before.get("examples", {}).items()}
         )
         meter.noted.update({kind: dict(some) for kind, some in before.get("noted", {}).items()})
-
-        def stop(text: str) -> None:
-            log.error(text)
-            start.warnings.append(text)
-            start.no_room = True
-            crawler.stop()
-
-        with start.signals.stopping(crawler):
+        with start.signals.stopping(crawler), _watching(start, crawler, folders):
             start.on_start(RunInfo(start.job, run_id, resumed, crawler.snapshot))
-            watch = asyncio.create_task(Space(folders, stop).watch(), name="space")
             try:
                 ended = await crawler.run()
             finally:
-                watch.cancel()
                 await batches.aclose()
         return Crawled(ended, crawler.meter, session.wire(), seeder.counts, crawler.timeline.as_dict())
+
+
+async def _crawl_together(
+    start: Start,
+    frontier: SharedFrontier,
+    run: Beginning,
+    place: Path,
+    state: Path,
+    locks: Sequence[Lock],
+    folders: Sequence[Path],
+) -> Crawled:
+    seeder = start.plan.seeder(frontier)
+    batches = seeder.batches(start.lines)
+    team = Team(
+        frontier,
+        start.settings,
+        job=start.job,
+        run_id=run.run_id,
+        folder=place,
+        state=state,
+        locks=[lock.descriptor for lock in locks],
+        before=Account(examples=run.extra.get("examples", {}), noted=run.extra.get("noted", {})),
+    )
+    with start.signals.stopping(team), _watching(start, team, folders):
+        start.on_start(RunInfo(start.job, run.run_id, run.resumed, team.snapshot))
+        try:
+            return await team.crawl(batches, seeder.counts)
+        finally:
+            await batches.aclose()
+
+
+@contextmanager
+def _watching(start: Start, crawl: Stoppable, folders: Sequence[Path]) -> Iterator[None]:
+    """Stop the crawl when a disk runs low."""
+
+    def stop(text: str) -> None:
+        log.error(text)
+        start.warnings.append(text)
+        start.no_room = True
+        crawl.stop()
+
+    watch = asyncio.create_task(Space(folders, stop).watch(), name="space")
+    try:
+        yield
+    finally:
+        watch.cancel()

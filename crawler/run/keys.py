@@ -29,6 +29,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 #: What may be written where the type says too little.
 _WORDS: Final[Mapping[str, str]] = {
     "crawl.job": "a name of letters, digits, '.', '_' and '-', at most 64 of them",
+    "crawl.processes": "a whole number, 1 or more, or auto",
     "scope.allow": "a list of regular expressions (RE2)",
     "scope.deny": "a list of regular expressions (RE2)",
     "scope.types": "a list of content types such as text/html, text/* or application/*+xml",
@@ -40,6 +41,9 @@ _WORDS: Final[Mapping[str, str]] = {
     "limits.rate": "requests a second, more than 0, or none",
     "frontier.url": "sqlite, sqlite:///PATH or memory",
 }
+
+#: Settings that are worked out where None stands, and the word for it.
+WORKED_OUT: Final[Mapping[str, str]] = {"crawl.processes": "auto"}
 
 #: Whole numbers may be 0 here; everywhere else 0 would mean that nothing can happen.
 FROM_ZERO: Final = frozenset({"scope.depth", "http.min_rate", "http.max_redirects"})

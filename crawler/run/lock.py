@@ -75,6 +75,12 @@ class Lock:
             raise StorageError(f"{state.parent}: {error.strerror}; nothing was fetched") from error
         return cls(state.with_name(state.name + ".lock"))
 
+    @property
+    def descriptor(self) -> int:
+        """For a child that holds the lock with us: it is free when all of them are gone. The lock must be ours."""
+        assert self._descriptor is not None
+        return self._descriptor
+
     def release(self) -> None:
         """Idempotent."""
         descriptor, self._descriptor = self._descriptor, None

@@ -17,15 +17,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from crawler.engine.crawler import Crawler, Stopped
+from crawler.engine.crawler import Stopped
 
 log = logging.getLogger("crawler.run")
 
 #: Seconds behind the second signal. A disk that takes longer is not waited for: gone within one second is the promise.
 LAST: Final = 0.8
 _STOPPED: Final = 3
+
+
+class Stoppable(Protocol):
+    """A crawl, or several as one."""
+
+    def stop(self, why: Stopped = Stopped.SIGNAL) -> None:
+        """As :meth:`Crawler.stop`."""
+        ...
 
 
 class Signals:
@@ -40,7 +48,7 @@ class Signals:
         self._over = False
         self._come = self._told = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._crawler: Crawler | None = None
+        self._crawler: Stoppable | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Signals:
@@ -65,7 +73,7 @@ class Signals:
                 return
 
     @contextmanager
-    def stopping(self, crawler: Crawler) -> Iterator[None]:
+    def stopping(self, crawler: Stoppable) -> Iterator[None]:
         """Signals stop this crawl; those that came before it as well."""
         self._crawler = crawler
         for _ in range(self._told):

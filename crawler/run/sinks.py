@@ -16,14 +16,14 @@ _CONFORMS: Final = "https://iipc.github.io/warc-specifications/specifications/wa
 
 
 def make_sink(
-    plan: Plan, job: str, run_id: str, folder: Path, marks: Sequence[FileMark]
+    plan: Plan, job: str, run_id: str, folder: Path, marks: Sequence[FileMark], *, worker: int | str = 0
 ) -> NdjsonSink | ArchivingSink:
     """The sink of a run, to be opened with ``marks``. A run that has an archive keeps one that can be closed, also
     where this start adds nothing to it."""
     output = plan.settings.output
     begun = any(is_archive(mark.name) for mark in marks) or any(folder.glob(f"pages-*{WARC}.open"))
     if not (output.warc or begun):
-        return NdjsonSink(folder, output)
+        return NdjsonSink(folder, output, worker=worker)
     facts = {
         "software": f"crawler {versions()['crawler']}",
         "format": "WARC File Format 1.1",
@@ -32,4 +32,4 @@ def make_sink(
         "robots": "obey" if plan.settings.robots.obey else "ignore",
         "http-header-user-agent": plan.agent,
     }
-    return ArchivingSink(folder, output, run_id=run_id, facts=facts)
+    return ArchivingSink(folder, output, run_id=run_id, facts=facts, worker=worker)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crawler.model.errors import UsageError
-from crawler.run.keys import FROM_NO_TIME, FROM_ZERO, Key
+from crawler.run.keys import FROM_NO_TIME, FROM_ZERO, WORKED_OUT, Key
 
 #: SQLite and JSON readers hold whole numbers of 64 bits with a sign.
 _LARGEST: Final = 2**62
@@ -151,7 +151,10 @@ def _duration(text: str) -> float:
 
 
 def _is_none(key: Key, found: Any) -> bool:
-    if isinstance(found, str) and found.strip().lower() == "none":
+    word = found.strip().lower() if isinstance(found, str) else ""
+    if key.path in WORKED_OUT:
+        return word == WORKED_OUT[key.path]
+    if word == "none":
         if key.optional:
             return True
         raise _UnfitError("this one cannot be lifted")

@@ -71,7 +71,7 @@ class ArchivingSink:
         *,
         run_id: str,
         facts: Mapping[str, str],
-        worker: int = 0,
+        worker: int | str = 0,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:

@@ -62,7 +62,12 @@ class NdjsonSink:
     takes_bytes = True
 
     def __init__(
-        self, folder: Path, settings: Output, *, worker: int = 0, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        settings: Output,
+        *,
+        worker: int | str = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._settings = settings

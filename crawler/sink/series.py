@@ -22,6 +22,15 @@ from crawler.model.errors import StorageError
 from crawler.model.frontier import FileMark
 
 OPEN: Final = ".open"
+#: Who writes a part: a number on one machine, any name without a hyphen elsewhere.
+_WORKER: Final = "[0-9A-Za-z_.]{1,64}"
+_PART: Final = re.compile(rf"pages-({_WORKER})-\d{{5,9}}\.[a-z.]+")
+
+
+def worker_of(name: str) -> str | None:
+    """Whose part it is, by the name that it has or will have."""
+    match = _PART.fullmatch(name.removesuffix(OPEN))
+    return None if match is None else match[1]
 
 
 class PartLost(StorageError):
@@ -33,11 +42,16 @@ class PartSeries:
     the names of this kind end with. Positions are bytes of the file as it lies on the disk."""
 
     def __init__(
-        self, folder: Path, suffixes: str, *, worker: int = 0, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        suffixes: str,
+        *,
+        worker: int | str = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
-        self._names = re.compile(rf"pages-(\d{{1,9}})-(\d{{5,9}}){suffixes}")
-        self._worker = worker
+        self._names = re.compile(rf"pages-({_WORKER})-(\d{{5,9}}){suffixes}")
+        self._worker = str(worker)
         self._clock = clock
         self._file: Any = None
         self._next = 0
@@ -210,7 +224,7 @@ class PartSeries:
                 path.unlink()
         for mark in marks:
             match = self._names.fullmatch(mark.name)
-            if match is None or int(match[1]) != self._worker:
+            if match is None or match[1] != self._worker:
                 continue
             self._next = max(self._next, int(match[2]) + 1)
             opened = self._folder / (mark.name + OPEN)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crawler.frontier import RunFrontier
-from tests.frontier.vocabulary import Clock, MemoryMaker, SqliteMaker
+from tests.frontier.vocabulary import Clock, MemberMaker, MemoryMaker, SqliteMaker
 
 
 @pytest.fixture
@@ -14,14 +14,15 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[MemoryMaker, SqliteMaker], ids=["memory", "sqlite"])
+@pytest.fixture(params=[MemoryMaker, SqliteMaker, MemberMaker], ids=["memory", "sqlite", "member"])
 async def frontier(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> AsyncIterator[RunFrontier]:
     """Every frontier that there is, one after the other: what this fixture is given to is the contract."""
-    frontier = await request.param(tmp_path, clock).open()
+    maker = request.param(tmp_path, clock)
+    frontier = await maker.open()
     yield frontier
-    await frontier.close()
+    await maker.close()
 
 
 @pytest.fixture

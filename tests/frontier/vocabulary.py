@@ -84,7 +84,11 @@ class MemoryMaker:
         self.clock = clock
 
     async def open(self) -> RunFrontier:
-        return MemoryFrontier(DELAY, self.clock)
+        self._frontier = MemoryFrontier(DELAY, self.clock)
+        return self._frontier
+
+    async def close(self) -> None:
+        await self._frontier.close()
 
 
 class SqliteMaker:
@@ -116,6 +120,19 @@ class SqliteMaker:
     async def close(self) -> None:
         for frontier in self._open:
             await frontier.close()
+
+
+class MemberMaker(SqliteMaker):
+    """A state that another process opened first, and this one joined. What is under test is the one that joined."""
+
+    async def open(self) -> SqliteFrontier:
+        owner = await SqliteFrontier.open(self.path, DELAY, self.clock, members=2)
+        # The only one that takes: its share is everything.
+        member = await SqliteFrontier.open(
+            self.path, DELAY, self.clock, member=await owner.enlist(), members=1
+        )
+        self._open += [member, owner]
+        return member
 
 
 IDLE = HostState()

@@ -1,0 +1,57 @@
+"""Parts that nobody writes any more: an earlier start had more workers, or one has died and none takes its place.
+
+Law: a part is closed by a settlement, as its own writer would have done it: cut back to the stored position first, its
+final name last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from crawler.frontier import RunFrontier
+from crawler.model.errors import StorageError
+from crawler.model.frontier import Settlement
+from crawler.run.sinks import make_sink
+from crawler.run.start import Start
+from crawler.sink.series import OPEN, PartLost, worker_of
+
+
+def _open_parts(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob(f"pages-*{OPEN}")]
+
+
+async def close_parts(
+    start: Start, frontier: RunFrontier, run_id: str, folder: Path, *, but: Collection[str] = ()
+) -> None:
+    """Close the open part of every worker that isn't named in ``but``. O(parts), and the bytes of those it closes.
+
+    Raises :class:`~crawler.sink.ndjson.PartLost` where one isn't there any more, when the rest is closed.
+    """
+    marks = await frontier.files()
+    names = [mark.name for mark in marks if not mark.closed]
+    try:
+        # Also what was never committed: it goes. And what was closed, but for its name.
+        names += await asyncio.to_thread(_open_parts, folder)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: {error.strerror}; nothing committed is lost: run again to go on"
+        ) from error
+    workers = {worker for name in names if (worker := worker_of(name)) is not None}
+    lost = None
+    for worker in sorted(workers.difference(but)):
+        sink = make_sink(start.plan, start.job, run_id, folder, marks, worker=worker)
+        try:
+            await sink.open(marks)
+            closed = await sink.flush(last=True)
+            if closed:
+                await frontier.settle(time.time(), Settlement(files=closed))
+                await sink.settled()
+        except PartLost as error:
+            lost = lost or error
+        finally:
+            await sink.close()
+    if lost is not None:
+        raise lost

@@ -1,0 +1,62 @@
+"""How the settings of a run are divided among its processes: what is for the whole run stays so."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from crawler.model.errors import UsageError
+from crawler.model.settings import Settings
+
+_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores(quota: Path = _QUOTA) -> int:
+    """Cores that this process may run on, by its affinity and by the quota of its container (cgroup v2)."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        time, _, period = quota.read_text().partition(" ")
+        return max(1, min(cores, int(time) // int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        # No cgroup v2, or "max".
+        return cores
+
+
+def with_processes(settings: Settings) -> Settings:
+    """The number of processes worked out. Raises :class:`UsageError` where only one can do what is asked."""
+    wanted = settings.crawl.processes
+    why = None
+    if settings.output.path == "-":
+        why = "one stream is written by one process: name a folder with --output"
+    elif settings.frontier.url == "memory":
+        why = "a frontier in memory is one process's own: leave [frontier] url at sqlite"
+    if why is not None and wanted is not None and wanted > 1:
+        raise UsageError(f"[crawl] processes = {wanted}: {why}, or leave --processes out")
+    number = 1 if why is not None else wanted if wanted is not None else usable_cores()
+    # A process without a worker would do nothing.
+    number = min(number, settings.crawl.workers)
+    return replace(settings, crawl=replace(settings.crawl, processes=number))
+
+
+def share_of(settings: Settings, worker: int) -> Settings:
+    """The settings of one of the processes. Its requests in flight, connections, hosts in hand and bodies in memory are
+    its share of the run's, so that their sum is what was asked for."""
+    number = settings.crawl.processes or 1
+    if number == 1:
+        return settings
+
+    def part(whole: int) -> int:
+        return max(1, whole // number + (worker < whole % number))
+
+    crawl, http = settings.crawl, settings.http
+    return replace(
+        settings,
+        crawl=replace(crawl, workers=part(crawl.workers), hosts_in_hand=part(crawl.hosts_in_hand)),
+        http=replace(
+            http,
+            limit=part(http.limit) if http.limit is not None else None,
+            body_memory=part(http.body_memory),
+        ),
+    )
