@@ -65,9 +65,13 @@ class Life:
         self.error: CrawlerError | None = None
 
     def tell(self, command: Mapping[str, Any]) -> None:
+        self.write(line(command))
+
+    def write(self, data: bytes) -> None:
+        """It may have died: then nobody is told, and the end of its own pipe says so."""
         assert self.process.stdin is not None
         with suppress(OSError, RuntimeError):
-            self.process.stdin.write(line(command))
+            self.process.stdin.write(data)
 
     def hear(self, report: Mapping[str, Any]) -> None:
         if "snapshot" in report:
@@ -216,9 +220,7 @@ class Team:
         except OSError as error:
             raise WorkerFailed(f"no worker process can be started: {error.strerror or error}") from error
         life = self._lives[worker] = Life(member, process)
-        assert process.stdin is not None
-        with suppress(OSError):
-            process.stdin.write(self._orders(worker, member).packed())
+        life.write(self._orders(worker, member).packed())
         if self._seeded:
             life.tell({"seeded": True})
         for why in self._stops:

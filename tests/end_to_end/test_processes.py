@@ -270,14 +270,13 @@ def test_max_bytes_is_of_the_whole_run(site: Site, dns, crawl: Program) -> None:
 
 
 def test_the_rate_is_of_the_whole_run(site: Site, dns, crawl: Program) -> None:
-    seeds = build(site, pages=4, wait=0)
-    rate, processes = 40.0, 2
-    ended = crawl(seeds, nameserver=dns.address, depth="none", processes=processes, rate=rate)
+    seeds = build(site, pages=8, wait=0)
+    ended = crawl(seeds, nameserver=dns.address, depth="none", processes=2, rate=40)
     assert ended.code == 0, ended
     starts = sorted(asked.at for asked in site.log)
-    for first in range(len(starts)):
-        within = sum(1 for at in starts[first:] if at < starts[first] + 1.0)
-        assert within <= rate * 1.1 + processes + 1
+    assert len(starts) == HOSTS * 10
+    # A tenth of a second may be made up for; a request may be late on its way, and seem too near to the next.
+    assert len(starts) <= 40 * (starts[-1] - starts[0] + 0.1) + 12
 
 
 def test_one_stream_takes_one_process(site: Site, crawl: Program) -> None:
