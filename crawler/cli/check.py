@@ -178,7 +178,7 @@ def _budget(settings: Settings) -> list[str]:
     shown = "unlimited" if unlimited else count_text(hard)
     shown = f"ulimit -n {count_text(soft)}, hard {shown}"
     text = f"{many(budget.workers, 'worker')}, {many(budget.connections, 'connection')} at most ({shown})"
-    lines = [_entry("workers", text if number == 1 else f"{many(number, 'process')}, each with {text}")]
+    lines = [_entry("workers", text if number == 1 else f"{number} processes, each with {text}")]
     return lines if budget.note is None else [*lines, _entry("warning", budget.note)]
 
 
