@@ -171,7 +171,7 @@ def test_quiet_and_verbose():
         (["run", "s.txt", "--depth"], "requires an argument"),
         (["run", "s.txt", "--body", "text", "--no-body"], "one of them"),
         (["run", "s.txt", "--config", "nowhere.toml"], "nowhere.toml: No such file"),
-        (["run", "s.txt", "--processes", "2"], "--processes"),
+        (["run", "s.txt", "--processes", "0"], "--processes: expected"),
         (["demo", "--port", "x"], "--port: expected a port"),
         (["check", "no\x1b[2Jwhere"], "no\\x1b[2Jwhere"),
     ],
