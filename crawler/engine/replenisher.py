@@ -111,6 +111,8 @@ class Replenisher:
             bench.admit(lease, now)
         for visit in thirsty.values():
             visit.more = False
+        for host in taken.recalled:
+            bench.recall(host)
         if hosts and self._nothing_before == _NEVER:
             # No news came while we looked.
             if fresh >= hosts:

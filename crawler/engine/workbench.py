@@ -393,6 +393,19 @@ class Workbench:
         visit.aux.append(aux)
         self.feed_again(visit)
 
+    def recall(self, host: str) -> None:
+        """Another process wants this host: what isn't in flight goes back, and the next settlement ends its lease."""
+        visit = self.visits.get(host)
+        if visit is None or visit.leaving:
+            return
+        visit.keys.difference_update(request.key for request in visit.queue)
+        visit.queue.clear()
+        visit.more = False
+        self.thirsty.discard(visit)
+        if not (visit.on_heap or visit.in_flight or visit.hungry or visit.aux):
+            # It waits for a robots.txt, perhaps for that of the host whose robots.txt waits for its own.
+            self.starve(visit)
+
     def release(self, visit: Visit) -> None:
         """The lease has ended."""
         self.hungry.discard(visit)

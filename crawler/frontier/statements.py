@@ -116,6 +116,17 @@ DUE_HOSTS: Final = (
     "SELECT json_group_array(id) FROM (SELECT id FROM hosts WHERE lease IS NULL AND waiting > 0"
     " AND ready <= ? ORDER BY ready, id LIMIT ?)"
 )
+#: The same, but for hosts that another process wants by name.
+DUE_UNWANTED_HOSTS: Final = (
+    "SELECT json_group_array(id) FROM (SELECT id FROM hosts WHERE lease IS NULL AND waiting > 0 AND ready <= ?"
+    " AND 'wanted.' || name NOT IN (SELECT name FROM meta WHERE name > 'wanted.' AND name < 'wanted/'"
+    " AND CAST(value AS REAL) >= ?) ORDER BY ready, id LIMIT ?)"
+)
+RECALLED_HOSTS: Final = (
+    "SELECT json_group_array(h.name) FROM meta m CROSS JOIN hosts h ON h.name = substr(m.name, 8)"
+    " WHERE m.name > 'wanted.' AND m.name < 'wanted/' AND CAST(m.value AS REAL) >= ?"
+    " AND h.lease BETWEEN ? AND ?"
+)
 #: No further than to a number that is enough.
 COUNT_DUE: Final = (
     "SELECT count(*) FROM (SELECT 1 FROM hosts WHERE lease IS NULL AND waiting > 0 AND ready <= ? LIMIT ?)"

@@ -35,6 +35,7 @@ from crawler.frontier.statements import (
     COUNT_HOSTS,
     DEFER_URLS,
     DUE_HOSTS,
+    DUE_UNWANTED_HOSTS,
     END_URLS,
     FREE_HOSTS,
     HELD_HOSTS,
@@ -55,6 +56,7 @@ from crawler.frontier.statements import (
     READ_EVIDENCE,
     READ_LEASES,
     READ_REFILLS,
+    RECALLED_HOSTS,
     REROUTE_URLS,
     RETURN_HOSTS,
 )
@@ -88,6 +90,8 @@ _INTEGER: Final = 1 << 63
 _LOOK_AGAIN: Final = 0.25
 #: Seconds for which due hosts are left to those whose share they are.
 _SPARED: Final = 1.0
+#: Seconds for which a host that is asked for by name is kept for who asks: who wants it asks four times a second.
+_WANTED: Final = 2.0
 #: Seconds between two tries to write while another process does, and how often: a minute.
 _TURN: Final = 0.002
 _MOST_TRIES: Final = 30_000
@@ -185,7 +189,7 @@ class Store:
             if member is None:
                 with self._transaction(durable=True):
                     self._token = self._next_start() * _TOKENS
-                    self._db.execute("DELETE FROM meta WHERE name LIKE 'held.%'")
+                    self._db.execute("DELETE FROM meta WHERE name LIKE 'held.%' OR name LIKE 'wanted.%'")
                     self._free_hosts(now + delay)
             else:
                 self._token = member * _TOKENS
@@ -449,13 +453,15 @@ class Store:
         with self._transaction(durable=False) as ledger:
             if held:
                 leases += self._refill(now, urls_per_host, held)
-            chosen = self._choose_wanted(wanted, ledger) if wanted else []
+            chosen = self._choose_wanted(wanted, now, ledger) if wanted else []
             if chosen:
                 self._lease(chosen)
                 ledger.held += len(chosen)
+            recalled: list[str] = []
             if self._shared:
                 hosts = self._share(now, hosts, ledger)
-            due = self._read(DUE_HOSTS, (now, hosts)) if hosts > 0 else []
+                recalled = self._read(RECALLED_HOSTS, (now - _WANTED, *self._tokens()))
+            due = self._due(now, hosts) if hosts > 0 else []
             if due:
                 self._lease(due)
                 ledger.held += len(due)
@@ -470,7 +476,19 @@ class Store:
                 self._add_evidence(some)
                 leases += some
             next_due = self._db.execute(NEXT_DUE).get
-        return Taken(leases, next_due, None if not self._shared else now + _LOOK_AGAIN)
+        return (
+            Taken(leases, next_due, now + _LOOK_AGAIN, recalled) if self._shared else Taken(leases, next_due)
+        )
+
+    def _tokens(self) -> tuple[int, int]:
+        """The first and the last that this opening of the state can give."""
+        opening = self._token // _TOKENS
+        return opening * _TOKENS, (opening + 1) * _TOKENS - 1
+
+    def _due(self, now: float, hosts: int) -> list[int]:
+        if not self._shared:
+            return self._read(DUE_HOSTS, (now, hosts))
+        return self._read(DUE_UNWANTED_HOSTS, (now, now - _WANTED, hosts))
 
     def _share(self, now: float, hosts: int, ledger: _Ledger) -> int:
         """How many of ``hosts`` this process may take now: with what it holds no more than its share of those that are
@@ -499,10 +517,16 @@ class Store:
         for at in range(0, len(hosts), _ROWS):
             self._db.execute(LEASE_HOSTS, (self._token, encode(hosts[at : at + _ROWS])))
 
-    def _choose_wanted(self, wanted: Sequence[str], ledger: _Ledger) -> list[int]:
+    def _choose_wanted(self, wanted: Sequence[str], now: float, ledger: _Ledger) -> list[int]:
         batch = _Batch()
         names = list(dict.fromkeys(wanted))
         self._look_up_hosts(names, batch, ledger)
+        if self._shared:
+            # Who holds one reads that it is wanted, and nobody else takes it: for as long as somebody asks again.
+            rows = [(f"wanted.{name}", str(now)) for name in names if batch.hosts[name].lease is not None]
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+            free = [(f"wanted.{name}",) for name in names if batch.hosts[name].lease is None]
+            self._db.executemany("DELETE FROM meta WHERE name = ?", free)
         return [batch.hosts[name].id for name in names if batch.hosts[name].lease is None]
 
     def _refill(self, now: float, urls_per_host: int, held: Sequence[Held]) -> list[Lease]:

@@ -85,11 +85,13 @@ class Held:
 class Taken:
     """What :meth:`Frontier.take` gives. ``next_due``: Unix seconds at which the next free host falls due, or None.
     ``look_again``: others share the frontier, and by then (Unix seconds) may have found or given back what is due
-    sooner; None where nobody does."""
+    sooner; None where nobody does. ``recalled``: hosts in our hands that others want (a robots.txt redirects there), to
+    be given back as soon as what is in flight has come."""
 
     leases: list[Lease]
     next_due: float | None = None
     look_again: float | None = None
+    recalled: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

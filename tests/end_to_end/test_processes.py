@@ -293,3 +293,28 @@ def test_one_stream_takes_one_process(site: Site, crawl: Program) -> None:
     wrong = crawl([site.url("/")], processes="none")
     assert wrong.code == 2
     assert "a whole number, 1 or more, or auto" in wrong.stderr
+
+
+def test_a_robots_txt_that_redirects_to_a_host_of_another_process(site: Site, dns, crawl: Program) -> None:
+    """Nobody waits until the other has ended, nor for ever where two hosts name each other's."""
+    seeds = build(site, hosts=2, pages=80, wait=0)
+    for number in range(2):
+        site.host(f"h{number}.test").redirect(
+            "/robots.txt", site.host(f"h{1 - number}.test").url("/robots.txt")
+        )
+    third = site.host("third.test")
+    third.redirect("/robots.txt", site.host("h0.test").url("/missing"))
+    third.page("/")
+    seeds.append(third.url("/"))
+    settings = {"nameserver": dns.address, "depth": "none", "delay": 0.02}
+    two = crawl(seeds, processes=2, **settings)
+    assert two.code == 0, two
+    sound(two)
+    assert two.by_url[third.url("/")]["outcome"] == "fetched"
+    assert too_soon(site, 0.02) == {}
+    asked = [(a.host, a.at) for a in site.log if a.path == "/" or a.host == "h0.test"]
+    assert asked[-1][0] == "h0.test", "it waited for the end of the other"
+    one = crawl(seeds, "--fresh", processes=1, **settings)
+    assert {url: (r["outcome"], r["reason"]) for url, r in one.by_url.items()} == {
+        url: (r["outcome"], r["reason"]) for url, r in two.by_url.items()
+    }

@@ -153,3 +153,25 @@ async def test_the_next_owner_frees_what_all_of_them_held(members: Members, tmp_
     members.clock.now += DELAY
     assert len((await again.take(members.clock(), 10, 10)).leases) == 4
     await again.close()
+
+
+async def test_a_host_wanted_by_name_is_recalled_and_kept_for_who_wants_it(members: Members) -> None:
+    """The robots.txt of one host redirects to another, which another process holds."""
+    (one, _), (two, _) = await members.join(), await members.join()
+    await one.add([seed("a/"), seed("b/"), page("b/2")])
+    (a,) = (await one.take(members.clock(), 1, 10)).leases
+    (b,) = (await two.take(members.clock(), 1, 1)).leases
+    assert (await two.take(members.clock(), 0, 1)).recalled == []
+    assert (await one.take(members.clock(), 0, 10, wanted=[b.host])).leases == []
+    assert list((await two.take(members.clock(), 0, 1)).recalled) == [b.host]
+    assert (await one.take(members.clock(), 0, 1)).recalled == []
+    assert (await two.settle(members.clock(), finish(b))).written
+    members.clock.now += 1.5
+    assert (await two.take(members.clock(), 9, 1)).leases == [], "though it is due"
+    assert hosts((await one.take(members.clock(), 0, 10, wanted=[b.host])).leases) == [b.host]
+    assert (await one.settle(members.clock(), finish(a))).written
+    # Nobody asks again: it is forgotten that somebody did.
+    assert (await two.take(members.clock(), 0, 10, wanted=[b.host])).leases == []
+    assert list((await one.take(members.clock(), 0, 1)).recalled) == [b.host]
+    members.clock.now += 2.1
+    assert (await one.take(members.clock(), 0, 1)).recalled == []
