@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from crawler.rules.duration import duration_text
+
+__all__ = ["bytes_text", "count_text", "duration_text", "many", "rate_text", "share_text"]
+
 
 def count_text(number: int) -> str:
     return f"{number:,}"
@@ -26,20 +30,6 @@ def bytes_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:,.1f} TiB"
-
-
-def duration_text(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return f"{minutes} min {int(seconds % 60):02d} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02d} min"
-    return f"{hours // 24:,} days {hours % 24} h"
 
 
 def share_text(share: float) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +20,10 @@ from crawler.cli.summary import WIDTH
 from crawler.cli.tally import Distinct, Frequent
 from crawler.fetch.budget import fit
 from crawler.model.errors import UsageError
+from crawler.model.frontier import HostLoad, HostState
 from crawler.model.settings import Settings
+from crawler.rules.cron import Cron, zone
+from crawler.rules.forecast import forecast, seconds_needed
 from crawler.rules.url import UrlRefused, clean_seed_line, seed_url
 from crawler.run.agent import masked_agents
 from crawler.run.configuration import current_folder, default_file, unknown_variables
@@ -112,7 +117,7 @@ def report(seen: Survey, settings: Settings, words: Sequence[str], warnings: Seq
     out.append(
         _entry("state", settings.frontier.url if settings.frontier.url != "sqlite" else "beside the output")
     )
-    notes = [*warnings, *masked_agents(settings)]
+    notes = [*warnings, *masked_agents(settings), *outlook(seen, settings)]
     if hosts > _MANY_HOSTS and not settings.http.contact:
         notes.append(
             f"{many(hosts, 'host')} and no contact: set [http] contact, so that a site can reach you"
@@ -128,19 +133,18 @@ def report(seen: Survey, settings: Settings, words: Sequence[str], warnings: Seq
 
 def longest_host(seen: Survey, settings: Settings) -> tuple[str, int, float] | None:
     """The host whose seeds take longest at its delay: name, seeds, seconds at least."""
-    found: tuple[str, int, float] | None = None
-    for host, count in seen.hosts.items():
-        override = settings.hosts.get(host)
-        delay = (
-            override.delay
-            if override is not None and override.delay is not None
-            else settings.politeness.delay
-        )
-        # robots.txt is the host's first request, and there is a delay between each two.
-        seconds = delay * (count if settings.robots.obey else count - 1)
-        if found is None or seconds > found[2]:
-            found = (host, count, seconds)
-    return found
+    needs = (
+        (host, count, seconds_needed(count, HostState(), settings, host))
+        for host, count in seen.hosts.items()
+    )
+    return max(needs, key=lambda each: each[2], default=None)
+
+
+def outlook(seen: Survey, settings: Settings) -> list[str]:
+    """Which hosts have more seeds than `max_time` has room for."""
+    loads = (HostLoad(host, count, HostState()) for host, count in seen.hosts.items())
+    found = forecast(loads, settings)
+    return [] if found is None else found.lines
 
 
 def _politeness(seen: Survey, settings: Settings) -> str:
@@ -205,9 +209,14 @@ def check(*words: str, **typed: Any) -> int:
     settings = settings_from(typed)
     warnings = unknown_variables(os.environ)
     file = default_file(typed.get("config"), current_folder())
+    job = settings.jobs.get(settings.crawl.job or "")
+    if not arguments and job is not None:
+        arguments = list(job.seeds)
     if not arguments:
         place = escape(str(file)) if file else "no config.toml here"
         print(f"configuration is sound ({place}); no seeds were given")
+        for line in _jobs(settings, time.time()):
+            print(line)
         for warning in [*warnings, *masked_agents(settings)]:
             print(_entry("warning", escape(warning)))
         return 0
@@ -215,6 +224,18 @@ def check(*words: str, **typed: Any) -> int:
     seen = survey(read_seeds(arguments, sys.stdin.buffer), settings)
     print(report(seen, settings, arguments, warnings), end="")
     return 0
+
+
+def _jobs(settings: Settings, now: float) -> list[str]:
+    """Each job, and when it falls due next, by its own clock."""
+    lines = []
+    for number, (name, job) in enumerate(settings.jobs.items()):
+        text = f"{name}: {many(len(job.seeds), 'seed argument')}"
+        if job.cron is not None:
+            moment = datetime.fromtimestamp(Cron(job.cron, job.time_zone).next(now), zone(job.time_zone))
+            text += f", next at {moment:%Y-%m-%d %H:%M:%S %Z} ({job.cron}; {job.overlap} if it still runs)"
+        lines.append(_entry("jobs" if number == 0 else "", escape(text)))
+    return lines
 
 
 takes_settings(check, leading=[seeds("files with one URL a line, - for standard input, or URLs")])

@@ -31,6 +31,8 @@ _TITLES: Final = {
     "limits": "Limits",
     "output": "Output",
     "log": "Display",
+    "metrics": "Metrics and hook",
+    "on_finish": "Metrics and hook",
 }
 
 _GROUPS: Final = {
@@ -49,6 +51,9 @@ _METAVARS: Final = {
     "politeness.delay": "SECONDS",
     "crawl.processes": "N|auto",
     "limits.rate": "N",
+    "metrics.listen": "[ADDRESS:]PORT",
+    "metrics.textfile": "FILE",
+    "on_finish.command": "COMMAND",
 }
 
 #: Where the table's own words already name the default.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TextIO
 
 from crawler.cli.escape import escape
@@ -26,13 +27,21 @@ def log_level(named: str, verbose: int, quiet: int) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """``{"time": ..., "level": ..., "message": ..., fields...}``; ``time`` is RFC 3339, UTC, milliseconds."""
+    """``{"time": ..., "level": ..., "message": ..., fields...}``; ``time`` is RFC 3339, UTC, milliseconds.
+
+    ``fields`` are in every line.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__()
+        self._fields = fields
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": _stamp(record.created),
             "level": record.levelname.lower(),
             "message": escape(record.getMessage()),
+            **self._fields,
         }
         line.update({name: _plain(value) for name, value in _fields(record).items()})
         if record.exc_info:
@@ -75,11 +84,13 @@ class Log:
     ``write`` may be exchanged while a live display owns the terminal, so that lines go above it.
     """
 
-    def __init__(self, stream: TextIO, format: str, level: str) -> None:
+    def __init__(
+        self, stream: TextIO, format: str, level: str, fields: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._stream = stream
         self._handler = _Lines(self._to_stream)
-        as_text = format == "text" or (format == "auto" and stream.isatty())
-        self._handler.setFormatter(TextLines() if as_text else JsonLines())
+        self.as_text = format == "text" or (format == "auto" and stream.isatty())
+        self._handler.setFormatter(TextLines() if self.as_text else JsonLines(fields))
         self.logger = logging.getLogger("crawler")
         self.level = level
 

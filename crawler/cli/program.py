@@ -66,6 +66,7 @@ Example: crawler doctor --dns example.org"""
 USAGES: Final = {
     "run": "SEEDS... [OPTIONS]",
     "check": "[SEEDS...] [OPTIONS]",
+    "schedule": "[OPTIONS]",
     "status": "[JOB] [OPTIONS]",
     "explain": "URL [OPTIONS]",
     "verify": "RUN [OPTIONS]",
@@ -90,6 +91,11 @@ COMMANDS: Final = {
         "crawler.cli.check:check",
         "Read config and seeds and say what a run would do. Opens no connection.",
         f"{SETTINGS}\nExample: crawler check seeds.txt --workers 500",
+    ),
+    "schedule": (
+        "crawler.cli.schedule:schedule",
+        "Run the [jobs.NAME] of config.toml at their cron times, in the foreground.",
+        "Stopped by SIGINT or SIGTERM (exit code 0), and the next goes on with what ran.\n\nExample: crawler schedule",
     ),
     "status": (
         "crawler.cli.status:status",

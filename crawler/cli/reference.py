@@ -8,8 +8,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Final
 
-from crawler.model.settings import HostOverride, Settings
-from crawler.run.configuration import Key, host_keys, keys
+from crawler.model.settings import HostOverride, Job, Settings
+from crawler.run.configuration import Key, host_keys, job_keys, keys
 from crawler.run.keys import WORKED_OUT
 
 _WIDTH: Final = 100
@@ -25,6 +25,11 @@ _HOSTS: Final = """\
 # One section a host, its name in quotes; what isn't set there is as for every host.
 """
 
+_JOBS: Final = """\
+# One section a job. Any setting may be set for it alone: limits.max_time = "2h" below [jobs.NAME], or a
+# section [jobs.NAME.limits]. It goes before what this file says for all jobs. See docs/schedule.md.
+"""
+
 _UNITS: Final = {"s": "seconds"}
 
 _SIZES: Final = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
@@ -35,7 +40,7 @@ def config_text() -> str:
     sections = typing.get_type_hints(Settings)
     parts = [_HEAD]
     for section, table in sections.items():
-        if section == "hosts":
+        if section in ("jobs", "hosts"):
             continue
         doc = (table.__doc__ or "").partition(": ")[2].strip()
         lines = [f"# {doc}", f"[{section}]"]
@@ -43,12 +48,18 @@ def config_text() -> str:
             if key.section == section:
                 lines += ["", *_entry(key)]
         parts.append("\n".join(lines) + "\n")
-    doc = (HostOverride.__doc__ or "").partition(": ")[2].partition(".")[0]
-    lines = [f"# {doc[:1].upper()}{doc[1:]}.", _HOSTS.rstrip(), '#[hosts."example.org"]']
-    for key in host_keys():
-        lines += ["", *_entry(key)]
-    parts.append("\n".join(lines) + "\n")
+    parts.append(_several(Job, _JOBS, "#[jobs.news]", job_keys()))
+    parts.append(_several(HostOverride, _HOSTS, '#[hosts."example.org"]', host_keys()))
     return "\n".join(parts)
+
+
+def _several(table: type, note: str, header: str, its_keys: tuple[Key, ...]) -> str:
+    """A section of which there may be several, each with a name."""
+    doc = (table.__doc__ or "").partition(": ")[2].partition(".")[0]
+    lines = [f"# {doc[:1].upper()}{doc[1:]}.", note.rstrip(), header]
+    for key in its_keys:
+        lines += ["", *_entry(key)]
+    return "\n".join(lines) + "\n"
 
 
 def default_text(key: Key) -> str:

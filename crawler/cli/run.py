@@ -19,6 +19,7 @@ from crawler.cli.summary import summary
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 from crawler.run.configuration import unknown_variables
+from crawler.run.origin import NOBODY, Origin, origin
 
 log = logging.getLogger("crawler")
 
@@ -31,18 +32,40 @@ def run(*words: str, **typed: Any) -> int:
     arguments = dashes(words)
     fresh = typed.pop("fresh", False)
     settings = settings_from(typed)
-    if not arguments:
-        raise UsageError("no seeds were given: name files with one URL a line, URLs, or - for standard input")
-    return crawl_and_tell(arguments, settings, fresh=fresh, warnings=unknown_variables(os.environ))
+    arguments = arguments or job_seeds(settings)
+    came = origin(os.environ)
+    return crawl_and_tell(arguments, settings, fresh=fresh, warnings=unknown_variables(os.environ), came=came)
+
+
+def job_seeds(settings: Settings) -> list[str]:
+    """The seeds of the job that is named, where none were typed. Raises :class:`UsageError`."""
+    name = settings.crawl.job
+    job = settings.jobs.get(name) if name is not None else None
+    if job is not None and job.seeds:
+        return list(job.seeds)
+    what = "name files with one URL a line, URLs, or - for standard input"
+    if job is not None:
+        raise UsageError(f"no seeds were given, and [jobs.{name}] has none: set its seeds, or {what}")
+    if name is not None:
+        known = f" (it has: {', '.join(settings.jobs)})" if settings.jobs else ""
+        raise UsageError(f"no seeds were given, and config.toml has no [jobs.{name}]{known}: {what}")
+    raise UsageError(f"no seeds were given: {what}")
 
 
 def crawl_and_tell(
-    arguments: Sequence[str], settings: Settings, *, fresh: bool, warnings: Sequence[str] = ()
+    arguments: Sequence[str],
+    settings: Settings,
+    *,
+    fresh: bool,
+    warnings: Sequence[str] = (),
+    came: Origin = NOBODY,
 ) -> int:
     """One start, from the first log line to the summary; the answer is its exit code."""
     # The engine and aiohttp: 0.25 s of imports that --help and a usage error do without.
     with quiet_interrupt():
         from crawler.run.crawl import run_job
+        from crawler.run.finish_hook import tell_finish
+        from crawler.run.metrics import Exposition
         from crawler.run.signals import Signals
         from crawler.run.start import RunInfo
 
@@ -50,10 +73,14 @@ def crawl_and_tell(
     gc.freeze()
     gc.set_threshold(_CRAWLING)
 
+    # Runs of several jobs share the log of a schedule.
+    fields = {"job": str(settings.crawl.job)} if came.ours else {}
     with Signals(leave) as signals:
-        with Log(sys.stderr, settings.log.format, settings.log.level) as lines:
+        with Log(sys.stderr, settings.log.format, settings.log.level, fields) as lines:
             for warning in warnings:
                 log.warning(warning)
+            metrics = Exposition(settings.metrics)
+            code: int | None = None
             seen: Display | Heartbeat
             if wants_display(settings.log.progress, sys.stderr):
                 seen = Display(sys.stderr, lines)
@@ -63,16 +90,28 @@ def crawl_and_tell(
             def tell(info: RunInfo) -> None:
                 log.info("start", extra={"job": info.job, "run_id": info.run_id, "resumed": info.resumed})
                 seen.start(info.snapshot, escape(info.job))
+                metrics.start(info)
 
             try:
                 ending = run_job(
-                    arguments, settings, fresh=fresh, stdin=sys.stdin.buffer, on_start=tell, signals=signals
+                    arguments,
+                    settings,
+                    fresh=fresh,
+                    stdin=sys.stdin.buffer,
+                    on_start=tell,
+                    signals=signals,
+                    scheduled_for=came.moment,
                 )
+                code = ending.code
             finally:
                 seen.close()
+                metrics.close(code)
             counts = ending.manifest.get("counts", {})
             log.info("end", extra={"outcome": ending.outcome, "code": ending.code, **counts})
-        if settings.log.level != "error" and ending.manifest:
+            if ending.manifest and (fault := tell_finish(settings.on_finish, ending.manifest, ending.code)):
+                log.warning(fault)
+        # In the log of a schedule every line is JSON, and the line above says it all.
+        if settings.log.level != "error" and ending.manifest and (lines.as_text or not came.ours):
             sys.stderr.write("\n" + summary(ending.manifest, ending.code, ending.places))
     return ending.code
 
@@ -88,7 +127,9 @@ def leave(code: int) -> None:
 takes_settings(
     run,
     leading=[
-        seeds("files with one URL a line, - for standard input, or URLs"),
+        seeds(
+            "files with one URL a line, - for standard input, or URLs; none: those of [jobs.NAME], with --job NAME"
+        ),
         option("--fresh", bool, False, "Crawl", "forget the unfinished run and start a new one"),
     ],
 )

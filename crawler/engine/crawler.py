@@ -204,6 +204,7 @@ class Crawler:
             open_sockets=wire.open_sockets,
             limited_by=self._limiter.now,
             stopping=self._stop.is_set(),
+            tally=self._counts.tally,
         )
 
     async def _seed(self) -> None:

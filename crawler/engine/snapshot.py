@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +12,7 @@ class Snapshot:
     """``limited_by`` is what holds the crawl now: ``network``, ``politeness``, ``cpu``, ``disk``, ``seeds``, ``idle``.
 
     ``elapsed`` is seconds since this start; ``done`` counts final URLs of this start, ``pending`` those of the run.
+    ``tally`` are the run's named counters over all its starts, as of a commit of a second ago.
     """
 
     elapsed: float = 0.0
@@ -30,10 +31,16 @@ class Snapshot:
     open_sockets: int = 0
     limited_by: str = "idle"
     stopping: bool = False
+    tally: Mapping[str, int] = field(default_factory=dict)
 
 
 def together(
-    working: Sequence[Snapshot], gone: Sequence[Snapshot], *, elapsed: float, pending: int
+    working: Sequence[Snapshot],
+    gone: Sequence[Snapshot],
+    *,
+    elapsed: float,
+    pending: int,
+    tally: Mapping[str, int],
 ) -> Snapshot:
     """Several crawls of one run as one: those ``working`` and what those that are ``gone`` have done. What holds the
     most of them holds the run."""
@@ -56,4 +63,5 @@ def together(
         open_sockets=sum(each.open_sockets for each in working),
         limited_by=held[0][0] if held else "idle",
         stopping=any(each.stopping for each in working),
+        tally=tally,
     )

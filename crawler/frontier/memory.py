@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nlargest
 from typing import Any
 
 from crawler.frontier.rows import host_of
@@ -21,6 +21,7 @@ from crawler.model.frontier import (
     Done,
     FileMark,
     Held,
+    HostLoad,
     HostState,
     Knowledge,
     Lease,
@@ -383,6 +384,13 @@ class MemoryFrontier:
         return Counts(
             self._seeds, self._discovered, self._final, self._pending, self._seen, dict(self._tally)
         )
+
+    async def loads(self, most: int) -> Sequence[HostLoad]:
+        def length(host: _Host) -> float:
+            return host.waiting * (1 + max(host.state.crawl_delay, 2 * host.state.mean))
+
+        busy = [h for h in self._hosts.values() if h.waiting > 0 and h.state.closed is None and h.name]
+        return [HostLoad(h.name, h.waiting, h.state) for h in nlargest(most, busy, key=length)]
 
     async def recount(self) -> Counts:
         urls = [url for url in self._urls.values() if url.request.kind is Kind.PAGE]

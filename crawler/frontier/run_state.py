@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, runtime_checkable
 
-from crawler.model.frontier import Counts
+from crawler.model.frontier import Counts, HostLoad
 from crawler.model.protocols import Frontier
 
 #: Politeness memory and robots.txt not renewed for so long (seconds) are dropped when a run begins.
@@ -57,6 +57,11 @@ class RunFrontier(Frontier, RunState, Protocol):
     @property
     def salt(self) -> int:
         """64 random bits that seed the keys of this state's URLs, so that no site can craft one."""
+        ...
+
+    async def loads(self, most: int) -> Sequence[HostLoad]:
+        """The hosts that have URLs pending and are not closed, ``most`` at most: those first that will take longest by
+        what they have taught. O(hosts known)."""
         ...
 
     async def recount(self) -> Counts:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from crawler.frontier.run_state import Run
 from crawler.frontier.store import Store
-from crawler.model.frontier import Counts, FileMark, Held, Knowledge, Settled, Settlement, Taken
+from crawler.model.frontier import Counts, FileMark, Held, HostLoad, Knowledge, Settled, Settlement, Taken
 from crawler.model.request import Request
 
 P = ParamSpec("P")
@@ -96,6 +96,9 @@ class SqliteFrontier:
 
     async def files(self) -> Sequence[FileMark]:
         return await self._ask(self._store.files)
+
+    async def loads(self, most: int) -> Sequence[HostLoad]:
+        return await self._ask(self._store.loads, most)
 
     async def recount(self) -> Counts:
         return await self._ask(self._store.recount)

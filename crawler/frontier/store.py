@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from crawler.frontier.knowledge import counts, files, know, read_run, read_salt, recount
+from crawler.frontier.knowledge import counts, files, know, loads, read_run, read_salt, recount
 from crawler.frontier.rows import (
     encode,
     host_of,
@@ -66,6 +66,7 @@ from crawler.model.frontier import (
     Counts,
     FileMark,
     Held,
+    HostLoad,
     Knowledge,
     Lease,
     Settled,
@@ -704,6 +705,10 @@ class Store:
     def files(self) -> list[FileMark]:
         with trouble(self._path), unsound(self._path):
             return files(self._db)
+
+    def loads(self, most: int) -> list[HostLoad]:
+        with trouble(self._path), unsound(self._path):
+            return loads(self._db, most)
 
     def recount(self) -> Counts:
         with trouble(self._path), unsound(self._path):

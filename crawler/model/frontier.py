@@ -203,6 +203,15 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class HostLoad:
+    """What a host has before it: ``urls`` pending ones, at the pace that ``state`` allows."""
+
+    host: str
+    urls: int
+    state: HostState
+
+
+@dataclass(frozen=True, slots=True)
 class Knowledge:
     """What a frontier knows of one URL, for ``crawler explain``."""
 

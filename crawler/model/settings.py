@@ -231,6 +231,50 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """``[metrics]``: figures for Prometheus; needs the extra ``crawler[metrics]``."""
+
+    listen: str | None = _setting(
+        None,
+        "[ADDRESS:]PORT to serve them at, while a run lasts; a port alone is of 127.0.0.1",
+        flag="--metrics-listen",
+    )
+    textfile: str | None = _setting(
+        None,
+        "file for node_exporter's textfile collector, replaced whole; {job} in it stands for the job's name",
+        flag="--metrics-textfile",
+    )
+    every: float = _setting(15.0, "between two writes of the textfile", unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class OnFinish:
+    """``[on_finish]``: a command of yours behind each start, with its run.json on standard input."""
+
+    command: str | None = _setting(
+        None,
+        "shell command; that it fails is said, and does not change the exit code",
+        flag="--on-finish",
+    )
+    timeout: float = _setting(60.0, "after which it is killed", unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """``[jobs."NAME"]``: what `crawler run --job NAME` crawls, and when `crawler schedule` runs it."""
+
+    seeds: tuple[str, ...] = _setting((), "files with one URL a line, or URLs")
+    cron: str | None = _setting(
+        None, "minute, hour, day of month, month, day of week; six fields: seconds stand first"
+    )
+    time_zone: str = _setting("UTC", "whose clock that is, such as Europe/Vienna")
+    overlap: str = _setting(
+        "skip",
+        "when its time comes and it still runs: skip this time, wait for the end, or replace (stop it, start anew)",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class HostOverride:
     """``[hosts."NAME"]``: what is different for one host. ``None`` leaves the general setting."""
 
@@ -260,4 +304,7 @@ class Settings:
     frontier: FrontierSettings = field(default_factory=FrontierSettings)
     output: Output = field(default_factory=Output)
     log: Log = field(default_factory=Log)
+    metrics: Metrics = field(default_factory=Metrics)
+    on_finish: OnFinish = field(default_factory=OnFinish)
+    jobs: Mapping[str, Job] = field(default_factory=lambda: MappingProxyType({}))
     hosts: Mapping[str, HostOverride] = field(default_factory=lambda: MappingProxyType({}))

@@ -13,7 +13,10 @@ from typing import Any, Final
 
 from crawler.model.errors import UsageError
 from crawler.model.settings import HostOverride, Settings
-from crawler.run.keys import PREFIX, Key, host_keys, keys
+from crawler.run.jobs import Overlay, read_jobs
+from crawler.run.keys import PREFIX, Key, host_keys, job_keys, keys
+from crawler.run.place import meant
+from crawler.run.place import place as place_of
 from crawler.run.values import MASK, nearest, read_value, without_credentials
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "default_file",
     "held",
     "host_keys",
+    "job_keys",
     "keys",
     "load",
     "settings_as_dict",
@@ -38,14 +42,17 @@ def load(
     """The settings, and for each ``section.key`` where it came from.
 
     ``flags`` maps ``section.key`` to what was typed (a text, a bool, or a list of texts); ``file`` is the
-    config.toml to read, or None. Raises :class:`UsageError`, which names the place, the key and what was
-    expected.
+    config.toml to read, or None. Where ``crawl.job`` names one of its ``[jobs.NAME]``, what that says goes before the
+    file's own sections. Raises :class:`UsageError`, which names the place, the key and what was expected.
     """
     table: dict[str, Any] = {}
     source = ""
     if file is not None:
         source = _read(file)
         table = _parse(source, file)
+    jobs, overlays = read_jobs(table.get("jobs", {}), source, file)
+    job = _job(flags, environ, table)
+    overlay = overlays.get(job, Overlay()) if job is not None else Overlay()
     chosen: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     for key in keys():
@@ -53,11 +60,14 @@ def load(
         origins[key.path] = "default"
         # From the weakest to the strongest: a bad value is an error also where a stronger one hides it.
         if key.name in table.get(key.section, {}):
-            place = _place(source, file, key.section, key.name)
+            place = place_of(source, file, key.section, key.name)
             values[key.name] = read_value(
                 key, table[key.section][key.name], f"{place}: [{key.section}] {key.name}"
             )
             origins[key.path] = str(file)
+        if key.path in overlay.values:
+            values[key.name] = overlay.values[key.path]
+            origins[key.path] = f"{file} [jobs.{job}]"
         if _is_set(key, environ):
             values[key.name] = read_value(key, environ[key.variable], key.variable)
             origins[key.path] = key.variable
@@ -66,10 +76,31 @@ def load(
             origins[key.path] = key.option
     sections = typing.get_type_hints(Settings)
     made = {section: sections[section](**values) for section, values in chosen.items()}
-    made["hosts"] = types.MappingProxyType(_hosts(table.get("hosts", {}), source, file))
+    hosts = _hosts(table.get("hosts", {}), source, file)
+    for name, one in overlays.items():
+        its_own = _hosts(one.hosts, source, file, f"jobs.{name}.")
+        if name == job:
+            hosts |= {host: _over(hosts.get(host), override) for host, override in its_own.items()}
+    made["hosts"] = types.MappingProxyType(hosts)
+    made["jobs"] = types.MappingProxyType(jobs)
     for host in made["hosts"]:
         origins[f'hosts."{host}"'] = str(file)
     return Settings(**made), origins
+
+
+def _job(flags: Mapping[str, Any], environ: Mapping[str, str], table: Mapping[str, Any]) -> str | None:
+    """The job that is named, by whichever source; it is judged where it is read."""
+    key = next(key for key in keys() if key.path == "crawl.job")
+    named = flags.get(key.path) or environ.get(key.variable) or table.get("crawl", {}).get("job")
+    return named.strip() if isinstance(named, str) else None
+
+
+def _over(general: HostOverride | None, own: HostOverride) -> HostOverride:
+    """What a job says of a host, over what the file says of it."""
+    said = {key.name: getattr(own, key.name) for key in host_keys()}
+    return dataclasses.replace(
+        general or HostOverride(), **{n: value for n, value in said.items() if value not in (None, {})}
+    )
 
 
 def held(settings: Settings) -> Settings:
@@ -127,11 +158,12 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
     A warning, not an error: Kubernetes itself sets ``CRAWLER_HTTP_PORT`` and the like for a service so named.
     """
-    known = {key.variable for key in keys()}
+    # Without the prefix: it alone would make any two look alike.
+    known = {key.variable.removeprefix(PREFIX) for key in keys()}
     return [
-        f"{name} is not a setting; did you mean {near}?"
-        for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known and (near := nearest(name, known))
+        f"{PREFIX}{name} is not a setting; did you mean {PREFIX}{near}?"
+        for name in sorted(name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX))
+        if name not in known and (near := nearest(name, known))
     ]
 
 
@@ -184,47 +216,52 @@ def _parse(source: str, file: Path) -> dict[str, Any]:
         table = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file}: {error}") from error
-    sections = {key.section for key in keys()} | {"hosts"}
+    sections = {key.section for key in keys()} | {"hosts", "jobs"}
     for section, values in table.items():
         if section not in sections:
-            place = _place(source, file, section, None)
+            place = place_of(source, file, section, None)
             what = f"section [{section}]" if isinstance(values, dict) else f"key {section} outside a section"
-            raise UsageError(f"{place}: unknown {what}{_meant(section, sections)}")
+            raise UsageError(f"{place}: unknown {what}{meant(section, sections)}")
         if not isinstance(values, dict):
             raise UsageError(
-                f"{_place(source, file, section, None)}: {section} is a section: write [{section}]"
+                f"{place_of(source, file, section, None)}: {section} is a section: write [{section}]"
             )
         known = {key.name for key in keys() if key.section == section}
         for name in values:
-            if section != "hosts" and name not in known:
-                place = _place(source, file, section, name)
-                raise UsageError(f"{place}: unknown key {name} in [{section}]{_meant(name, known, section)}")
+            if section not in ("hosts", "jobs") and name not in known:
+                place = place_of(source, file, section, name)
+                raise UsageError(f"{place}: unknown key {name} in [{section}]{meant(name, known, section)}")
     return table
 
 
-def _hosts(table: Mapping[str, Any], source: str, file: Path | None) -> dict[str, HostOverride]:
+def _hosts(
+    table: Mapping[str, Any], source: str, file: Path | None, within: str = ""
+) -> dict[str, HostOverride]:
+    """``within``: ``jobs.NAME.``, where they are a job's."""
     made: dict[str, HostOverride] = {}
     by_name = {key.name: key for key in host_keys()}
     for written, values in table.items():
-        section = f'hosts."{written}"'
-        place = _place(source, file, section, None)
+        section = f'{within}hosts."{written}"'
+        place = place_of(source, file, section, None)
         host = _host(written)
         if host is None:
             raise UsageError(
                 f"{place}: [{section}]: expected a host name, without scheme, port and path, in quotes"
             )
         if not isinstance(values, dict):
-            raise UsageError(f'{place}: hosts."{written}" is a section: write [hosts."{written}"]')
+            raise UsageError(f"{place}: {section} is a section: write [{section}]")
         if host in made:
             raise UsageError(f"{place}: [{section}] is there twice: host names are compared in lower case")
         chosen = {}
         for name, value in values.items():
-            place = _place(source, file, section, name)
+            place = place_of(source, file, section, name)
             if name not in by_name and isinstance(value, dict):
                 # [hosts.example.org]: TOML has read the dot as a section of a section.
-                raise UsageError(f'{place}: write the host name in quotes: [hosts."{written}.{name}"]')
+                raise UsageError(
+                    f'{place}: write the host name in quotes: [{within}hosts."{written}.{name}"]'
+                )
             if name not in by_name:
-                raise UsageError(f"{place}: unknown key {name} in [{section}]{_meant(name, by_name)}")
+                raise UsageError(f"{place}: unknown key {name} in [{section}]{meant(name, by_name)}")
             chosen[name] = read_value(_twin(by_name[name]), value, f"{place}: [{section}] {name}")
         made[host] = HostOverride(**chosen)
     return made
@@ -245,37 +282,6 @@ def _host(written: str) -> str | None:
     except ValueError:
         return None
     return name or None
-
-
-def _place(source: str, file: Path | None, section: str, name: str | None) -> str:
-    """``file`` or ``file:line``. The line is looked for in the text, because tomllib doesn't keep it."""
-    inside = ""
-    plain = section.replace('"', "").replace("'", "")
-    for number, line in enumerate(source.splitlines(), 1):
-        if header := re.match(r"\s*\[{1,2}\s*([^\]]+?)\s*\]", line):
-            inside = header[1].replace('"', "").replace("'", "").replace(" ", "")
-            if name is None and (inside == plain or inside.startswith(f"{plain}.")):
-                return f"{file}:{number}"
-            if name is not None and inside.startswith(f"{plain}.{name}"):
-                return f"{file}:{number}"
-        elif key := re.match(r"\s*([\w.\"' -]+?)\s*=", line):
-            written = key[1].replace('"', "").replace("'", "").replace(" ", "")
-            whole = f"{inside}.{written}" if inside else written
-            wanted = plain if name is None else f"{plain}.{name}"
-            if whole == wanted or whole.startswith(f"{wanted}."):
-                return f"{file}:{number}"
-    return str(file)
-
-
-def _meant(name: str, known: typing.Iterable[str], section: str = "") -> str:
-    """`` (did you mean ...?)``, also where the key is right and stands in the wrong section."""
-    elsewhere = [f"[{key.section}] {key.name}" for key in keys() if key.name == name]
-    near = nearest(name, known)
-    if near is None and elsewhere:
-        near = elsewhere[0]
-    if near is None:
-        return f"; known here: {', '.join(sorted(known))}"
-    return f"; did you mean {near}?"
 
 
 def _is_set(key: Key, environ: Mapping[str, str]) -> bool:

@@ -24,6 +24,7 @@ from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.leftovers import close_parts
 from crawler.run.lock import Lock
 from crawler.run.loop import loop_factory
+from crawler.run.outlook import Outlook
 from crawler.run.seeds import check_seeds, job_name, read_seeds, with_a_seed
 from crawler.run.signals import Signals, Stoppable
 from crawler.run.sinks import make_sink
@@ -43,6 +44,7 @@ def run_job(
     stdin: BinaryIO,
     on_start: Callable[[RunInfo], None],
     signals: Signals,
+    scheduled_for: str | None = None,
 ) -> Ending:
     """Crawl ``seeds`` in an event loop of its own until finished or stopped.
 
@@ -52,6 +54,7 @@ def run_job(
     check_seeds(seeds)
     plan, job = Plan.of(settings), job_name(seeds, settings.crawl.job)
     start = Start(plan, job, seeds, with_a_seed(read_seeds(seeds, stdin)), fresh, on_start, signals)
+    start.scheduled_for = scheduled_for
     for warning in plan.warnings:
         log.warning(warning)
         start.warnings.append(warning)
@@ -167,13 +170,17 @@ async def _crawl(
 ) -> Crawled:
     seeder = start.plan.seeder(frontier)
     batches = seeder.batches(start.lines)
-    async with start.plan.crawler(frontier, sink, batches, run_id=run_id) as (crawler, session):
+    outlook = Outlook(start, frontier)
+    async with start.plan.crawler(frontier, sink, outlook.watched(batches), run_id=run_id) as (
+        crawler,
+        session,
+    ):
         meter = crawler.meter
         meter.examples.update(
             {reason: (url, detail) for reason, (url, detail) in before.get("examples", {}).items()}
         )
         meter.noted.update({kind: dict(some) for kind, some in before.get("noted", {}).items()})
-        with start.signals.stopping(crawler), _watching(start, crawler, folders):
+        with start.signals.stopping(crawler), _watching(start, crawler, folders, outlook):
             start.on_start(RunInfo(start.job, run_id, resumed, crawler.snapshot))
             try:
                 ended = await crawler.run()
@@ -193,6 +200,7 @@ async def _crawl_together(
 ) -> Crawled:
     seeder = start.plan.seeder(frontier)
     batches = seeder.batches(start.lines)
+    outlook = Outlook(start, frontier)
     team = Team(
         frontier,
         start.settings,
@@ -203,17 +211,17 @@ async def _crawl_together(
         locks=[lock.descriptor for lock in locks],
         before=Account(examples=run.extra.get("examples", {}), noted=run.extra.get("noted", {})),
     )
-    with start.signals.stopping(team), _watching(start, team, folders):
+    with start.signals.stopping(team), _watching(start, team, folders, outlook):
         start.on_start(RunInfo(start.job, run.run_id, run.resumed, team.snapshot))
         try:
-            return await team.crawl(batches, seeder.counts)
+            return await team.crawl(outlook.watched(batches), seeder.counts)
         finally:
             await batches.aclose()
 
 
 @contextmanager
-def _watching(start: Start, crawl: Stoppable, folders: Sequence[Path]) -> Iterator[None]:
-    """Stop the crawl when a disk runs low."""
+def _watching(start: Start, crawl: Stoppable, folders: Sequence[Path], outlook: Outlook) -> Iterator[None]:
+    """Stop the crawl when a disk runs low; say who cannot finish in time."""
 
     def stop(text: str) -> None:
         log.error(text)
@@ -222,7 +230,9 @@ def _watching(start: Start, crawl: Stoppable, folders: Sequence[Path]) -> Iterat
         crawl.stop()
 
     watch = asyncio.create_task(Space(folders, stop).watch(), name="space")
+    look = asyncio.create_task(outlook.look(), name="outlook")
     try:
         yield
     finally:
         watch.cancel()
+        look.cancel()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from crawler.model.settings import HostOverride, Settings
+from crawler.model.settings import HostOverride, Job, Settings
 
 PREFIX: Final = "CRAWLER_"
 
@@ -24,6 +24,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "log.progress": ("auto", "always", "never"),
     "log.format": ("auto", "text", "json"),
     "log.level": ("error", "warning", "info", "debug"),
+    "jobs.overlap": ("skip", "wait", "replace"),
 }
 
 #: What may be written where the type says too little.
@@ -40,6 +41,10 @@ _WORDS: Final[Mapping[str, str]] = {
     "http.min_rate": "bytes a second, or a text like 1k; 0: off",
     "limits.rate": "requests a second, more than 0, or none",
     "frontier.url": "sqlite, sqlite:///PATH or memory",
+    "metrics.listen": "a port, or ADDRESS:PORT such as 127.0.0.1:9464",
+    "metrics.textfile": "a file whose name ends in .prom",
+    "jobs.cron": "a cron line of five fields, such as 30 6 * * 1-5 (six: seconds first)",
+    "jobs.time_zone": "a time zone of the IANA database, such as UTC or Europe/Vienna",
 }
 
 #: Settings that are worked out where None stands, and the word for it.
@@ -123,14 +128,20 @@ class Key:
 
 @cache
 def keys() -> tuple[Key, ...]:
-    """Every setting but the overrides by host, in the order of the table."""
+    """Every setting but jobs and the overrides by host, in the order of the table."""
     sections = typing.get_type_hints(Settings)
     return tuple(
         key
         for field in dataclasses.fields(Settings)
-        if field.name != "hosts"
+        if field.name not in ("jobs", "hosts")
         for key in _keys_of(field.name, sections[field.name])
     )
+
+
+@cache
+def job_keys() -> tuple[Key, ...]:
+    """What a job has beside its own values of the settings."""
+    return tuple(_keys_of("jobs", Job))
 
 
 @cache

@@ -22,8 +22,15 @@ _TRY_EVERY: Final = 0.05
 class Lock:
     """``flock`` on a file that says who holds it. Raises :class:`JobActive` (exit code 4) naming the owner."""
 
-    def __init__(self, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        taken: str = "another run of this job is active",
+    ) -> None:
         self._path = path
+        self._taken = taken
         self._sleep = sleep
         self._descriptor: int | None = None
 
@@ -58,7 +65,7 @@ class Lock:
                     raise StorageError(f"{self._path}: cannot be locked ({error.strerror})") from error
             else:
                 owner = _read(descriptor)
-                raise JobActive(f"another run of this job is active: {owner} ({self._path})")
+                raise JobActive(f"{self._taken}: {owner} ({self._path})")
         except BaseException:
             os.close(descriptor)
             raise

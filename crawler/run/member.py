@@ -20,13 +20,14 @@ import threading
 import traceback
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from crawler.engine.allowance import Allowance, Board
 from crawler.engine.clock import steady_clock
 from crawler.engine.crawler import Crawler, Stopped
+from crawler.engine.snapshot import Snapshot
 from crawler.fetch.session import Session
 from crawler.frontier import SqliteFrontier
 from crawler.model.errors import CrawlerError
@@ -174,8 +175,13 @@ async def _crawl(orders: Orders, pipe: Pipe) -> Mapping[str, Any]:
             finally:
                 reporting.cancel()
         account = Account.of(crawler.meter, session.wire(), ended.stopped)
-        snapshot = asdict(crawler.snapshot())
+        snapshot = _told(crawler.snapshot())
     return {"snapshot": snapshot, "account": account.as_dict(), "ended": True}
+
+
+def _told(snapshot: Snapshot) -> dict[str, Any]:
+    """The run's counters the parent reads itself."""
+    return asdict(replace(snapshot, tally={}))
 
 
 async def _none_until(seeded: asyncio.Event) -> AsyncGenerator[Sequence[Request], None]:
@@ -190,7 +196,7 @@ async def _report(crawler: Crawler, session: Session, pipe: Pipe) -> None:
     while True:
         await asyncio.sleep(_EVERY)
         ticks += 1
-        report: dict[str, Any] = {"snapshot": asdict(crawler.snapshot())}
+        report: dict[str, Any] = {"snapshot": _told(crawler.snapshot())}
         if ticks % 4 == 0:
             report["account"] = Account.of(crawler.meter, session.wire()).as_dict()
         pipe.send(report)

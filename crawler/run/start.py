@@ -32,7 +32,8 @@ class RunInfo:
 class Start:
     """``seeds`` are the arguments, ``lines`` what they hold, ``at`` Unix seconds.
 
-    ``warnings`` go into run.json. ``no_room``: the disk ran low, and that is what stopped it.
+    ``warnings`` go into run.json. ``no_room``: the disk ran low, and that is what stopped it. ``scheduled_for``: the
+    moment of the schedule that it is the run of, RFC 3339.
     """
 
     plan: Plan
@@ -45,6 +46,7 @@ class Start:
     at: float = field(default_factory=time.time)
     warnings: list[str] = field(default_factory=list)
     no_room: bool = False
+    scheduled_for: str | None = None
 
     @property
     def settings(self) -> Settings:
@@ -52,8 +54,10 @@ class Start:
 
     def described(self) -> dict[str, Any]:
         """This start as ``starts`` of run.json has it."""
+        scheduled = {} if self.scheduled_for is None else {"scheduled_for": self.scheduled_for}
         return {
             "at": iso(self.at),
+            **scheduled,
             "seeds": [clean_seed_line(argument) for argument in self.seeds],
             "settings": settings_as_dict(self.settings),
             "version": versions()["crawler"],

@@ -140,6 +140,7 @@ class Team:
             [life.snapshot for life in list(self._gone)],
             elapsed=time.monotonic() - self._began,
             pending=self._counts.pending,
+            tally=self._counts.tally,
         )
 
     async def crawl(self, seeds: AsyncIterator[Sequence[Request]], counts: SeedCounts) -> Crawled:
@@ -168,7 +169,7 @@ class Team:
             await asyncio.gather(*others, return_exceptions=True)
             await self._end(seats)
             self._board.close()
-        left = await self._frontier.counts()
+        left = self._counts = await self._frontier.counts()
         accounts = [self._before, *(life.account for life in self._gone)]
         wanted = self._stops[0] if self._stops else None
         stopped = merged_stop(accounts, wanted, left=left.left, seeded=self._seeded)

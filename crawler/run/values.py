@@ -312,6 +312,48 @@ def _check_proxy(url: str) -> None:
         raise _UnfitError
 
 
+def _check_listen(address: str) -> None:
+    try:
+        listen_address(address)
+    except ValueError as error:
+        raise _UnfitError(str(error)) from None
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """``9464`` or ``ADDRESS:PORT`` (IPv6 in brackets) as address and port. Raises ``ValueError``."""
+    import ipaddress
+
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if colon else "127.0.0.1"
+    ipaddress.ip_address(host)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise ValueError(f"{port!r} is not a port")
+    return host, int(port)
+
+
+def _check_textfile(path: str) -> None:
+    if not path.endswith(".prom") or path.endswith("/.prom"):
+        raise _UnfitError("node_exporter reads no other")
+
+
+def _check_cron(line: str) -> None:
+    from crawler.rules.cron import Cron
+
+    try:
+        Cron(line, "UTC")
+    except ValueError as error:
+        raise _UnfitError(str(error)) from None
+
+
+def _check_time_zone(name: str) -> None:
+    from crawler.rules.cron import zone
+
+    try:
+        zone(name)
+    except ValueError as error:
+        raise _UnfitError(str(error)) from None
+
+
 def _check_ca_file(path: str) -> None:
     if not Path(path).is_file():
         raise _UnfitError("there is no such file")
@@ -328,6 +370,10 @@ _CHECKS: Final[Mapping[str, Callable[[Any], None]]] = {
     "http.user_agent": _check_user_agent,
     "http.proxy": _check_proxy,
     "http.ca_file": _check_ca_file,
+    "metrics.listen": _check_listen,
+    "metrics.textfile": _check_textfile,
+    "jobs.cron": _check_cron,
+    "jobs.time_zone": _check_time_zone,
 }
 
 

@@ -562,3 +562,24 @@ async def test_a_lost_lease_says_nothing_of_traps_and_domains(frontier: RunFront
     await frontier.settle(NOW, settlement(lease, hosts=[give_back(lease)]))
     again = await take_one(frontier)
     assert (again.evidence, again.domain_pages) == (None, 0)
+
+
+# -- loads ---------------------------------------------------------------------------------------------------
+
+
+async def test_loads_are_the_hosts_with_work_the_longest_first(frontier: RunFrontier) -> None:
+    await frontier.add([seed("a/1"), seed("a/2"), seed("a/3"), seed("b/1"), seed("c/1"), seed("d/1")])
+    leases = {lease.host: lease for lease in (await frontier.take(NOW, 4, 10)).leases}
+    states = {
+        "b": HostState(due=NOW + 1, crawl_delay=20.0),
+        "c": HostState(due=NOW + 1, closed=Reason.HOST_GIVEN_UP),
+    }
+    backs = [give_back(leases["b"], due=NOW + 1), give_back(leases["c"], due=NOW + 1)]
+    told = [replace(back, state=states[back.host]) for back in backs]
+    await frontier.settle(NOW, settlement(leases["b"], hosts=[told[0]]))
+    await frontier.settle(NOW, settlement(leases["c"], hosts=[told[1]]))
+    await frontier.settle(NOW, finish(leases["d"]))
+    loads = await frontier.loads(10)
+    assert [(load.host, load.urls) for load in loads] == [("b", 1), ("a", 3)]
+    assert loads[0].state.crawl_delay == 20.0
+    assert [load.host for load in await frontier.loads(1)] == ["b"]
