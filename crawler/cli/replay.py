@@ -39,6 +39,10 @@ def replay(
         bool | None,
         Parameter(name="--headers", help="the response headers [as in the run]", show_default=False),
     ] = None,
+    metadata: Annotated[
+        bool | None,
+        Parameter(name="--metadata", help="Open Graph and JSON-LD [as in the run]", show_default=False),
+    ] = None,
     check: Annotated[
         bool,
         Parameter(
@@ -52,9 +56,8 @@ def replay(
     config: ConfigOption = None,
 ) -> int:
     """Exit code 0; with --check 5 where a record differs."""
-    made = Replay(
-        find_run(run, output_folder(output, config)).folder, body=body, links=links, headers=headers
-    )
+    folder = find_run(run, output_folder(output, config)).folder
+    made = Replay(folder, body=body, links=links, headers=headers, metadata=metadata)
     return asyncio.run(_check(made) if check else _write(made))
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+from crawler.content.metadata import read_metadata
 from crawler.content.novelty import LOOKED_AT
 from crawler.content.page import PageReading, read_page, read_plain_page
 from crawler.engine.discovery import MOST_LINKS, Discovery, Links
@@ -41,6 +42,7 @@ class Reader:
         # Of pages with many links one at a time: each holds all its requests until it is through.
         self._slicing = asyncio.Lock()
         self._body = output.body
+        self._metadata = output.metadata
         self._token_of = token_of
         self._max_redirects = max_redirects
 
@@ -108,6 +110,8 @@ class Reader:
             content_type=reading.content_type, charset=reading.charset, text=reading.body, digest=digest
         )
         facts.body_bytes = len(body)
+        if self._metadata and reading.html is not None and reading.charset is not None:
+            await _add_metadata(facts, body, reading.charset)
         del body
         page = Page(request, response, facts)
         if reading.html is not None:
@@ -172,6 +176,15 @@ class Reader:
             detail = f"more than {self._max_redirects} redirects"
         found = [following] if following is not None else []
         return Redirect(request, response, url, reason, detail, found=found)
+
+
+async def _add_metadata(facts: Facts, body: bytes, charset: str) -> None:
+    """What is large in a thread, in which slices of a millisecond hold the interpreter."""
+    if len(body) <= FREELY_PARSED:
+        found = read_metadata(body, charset)
+    else:
+        found = await asyncio.to_thread(read_metadata, body, charset)
+    facts.open_graph, facts.json_ld = found.open_graph, found.json_ld
 
 
 def _resolved(href: str, base: str) -> str | None:

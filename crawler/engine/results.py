@@ -92,6 +92,8 @@ def size_of(result: Result) -> int:
             text = facts.text
             # Of a plain page the text is the body.
             size = len(response.body) + (len(text) if text is not None and text is not response.body else 0)
+            if facts.json_ld:
+                size += sum(map(len, facts.json_ld))
             exchange = response.exchange
             if exchange is not None and exchange.payload is not text:
                 size += len(exchange.payload)

@@ -31,7 +31,7 @@ from crawler.model.response import Attempted
 from crawler.model.results import Failure, NotModified, Page, Redirect, Result, Skipped, exchange_of
 from crawler.model.settings import FrontierSettings, Output
 from crawler.rules.url import host_of
-from crawler.sink.record import outcome_and_reason, record_of
+from crawler.sink.record import add_metadata, outcome_and_reason, record_of
 
 log = logging.getLogger("crawler.engine")
 
@@ -81,6 +81,7 @@ class Settler:
         self._most = settings.commit_records
         self._links = output.links
         self._headers = output.headers
+        self._metadata = output.metadata
         # A user's sink or callable is given texts.
         self._plain = on_result is None and getattr(sink, "takes_bytes", False)
         self._archive = cast(Archive, sink) if output.warc else None
@@ -338,6 +339,8 @@ class Settler:
                 self._meter.count(f"aux.sitemap.{reason or (status and f'{status // 100}xx')}")
             return None
         record = record_of(result, self._run_id, links=self._links, headers=self._headers, plain=self._plain)
+        if self._metadata:
+            add_metadata(record, result)
         if self._on_result is not None:
             waited = self._on_result(result, record)
             if inspect.isawaitable(waited):

@@ -21,6 +21,7 @@ class Facts:
     ``text`` is the decoded body in the form the output asked for, ``None`` where it isn't text or isn't
     wanted. ``links`` are canonical http(s) targets in document order, each once; ``links_count`` counts them
     before any cap. ``body_bytes``: how long the body was that was read, as the answer may have let go of it since.
+    ``open_graph``, pairs of property and value, and ``json_ld`` are None where they weren't asked for.
     """
 
     content_type: str | None = None
@@ -34,6 +35,8 @@ class Facts:
     links: Sequence[str] = ()
     links_count: int = 0
     body_bytes: int | None = None
+    open_graph: Sequence[tuple[str, str]] | None = None
+    json_ld: Sequence[str] | None = None
 
 
 @dataclass(slots=True)

@@ -213,6 +213,9 @@ class Output:
     links: bool = _setting(True, "the list of links in each record", flag="--no-links")
     headers: bool = _setting(False, "the response headers in each record", flag="--headers")
     compress: str = _setting("none", "none, zstd or gzip", flag="--compress")
+    metadata: bool = _setting(
+        False, "Open Graph and JSON-LD in each record; a page is then looked through twice", flag="--metadata"
+    )
     warc: bool = _setting(False, "the HTTP messages as well, in WARC files with a CDXJ index", flag="--warc")
     part_size: int = _setting(256 * MIB, "a part is closed when it has grown to this", unit="bytes")
     part_time: float = _setting(3600.0, "a part is closed when it is this old", unit="s")

@@ -26,7 +26,7 @@ from crawler.model.response import Response
 from crawler.model.settings import Http, Output, Scope
 from crawler.rules.scope import ScopeRules
 from crawler.run.layout import read_json
-from crawler.sink.record import record_of
+from crawler.sink.record import add_metadata, record_of
 from crawler.sink.salvage import lines_of
 from crawler.sink.unwarc import ArchiveReader
 
@@ -35,6 +35,7 @@ EXTRACTED: Final = (
     *("status", "http_version", "content_type", "charset", "body_bytes", "truncated", "digest", "etag"),
     *("last_modified", "title", "canonical", "language", "links_count", "links", "redirect_to", "body"),
 )
+_METADATA: Final = ("open_graph", "json_ld")
 #: A body that is read in less than the crawl would give it is no other body.
 _SECONDS: Final = 60.0
 
@@ -49,10 +50,16 @@ class Replayed:
 
 
 class Replay:
-    """``body``, ``links``, ``headers``: as [output]; None as the run had it."""
+    """``body``, ``links``, ``headers``, ``metadata``: as [output]; None as the run had it."""
 
     def __init__(
-        self, folder: Path, *, body: str | None = None, links: bool | None = None, headers: bool | None = None
+        self,
+        folder: Path,
+        *,
+        body: str | None = None,
+        links: bool | None = None,
+        headers: bool | None = None,
+        metadata: bool | None = None,
     ) -> None:
         """Raises :class:`UsageError` where there is no archive, or no run.json yet."""
         manifest = read_json(folder / "run.json")
@@ -68,6 +75,7 @@ class Replay:
             body=str(had.get("body", Output().body)) if body is None else body,
             links=bool(had.get("links", True)) if links is None else links,
             headers=bool(had.get("headers", False)) if headers is None else headers,
+            metadata=bool(had.get("metadata", False)) if metadata is None else metadata,
         )
         self._cap = int(settings.get("http", {}).get("max_body") or Http().max_body)
         self._max_url = int(settings.get("scope", {}).get("max_url") or Scope().max_url)
@@ -96,7 +104,7 @@ class Replay:
 
     async def _again(self, before: dict[str, Any], reader: Reader, archive: ArchiveReader) -> Replayed:
         if before.get("warc_file") is None or before["outcome"] not in ("fetched", "redirected"):
-            return Replayed(before, before, False)
+            return Replayed(before, self._with_metadata(before), False)
         place = (before["warc_file"], before["warc_offset"], before["warc_length"])
         answer = await asyncio.to_thread(archive.answer, *place)
         body = b""
@@ -117,6 +125,9 @@ class Replay:
         result = await reader.read(request, response)
         made = record_of(result, before["run_id"], links=self._output.links, headers=self._output.headers)
         record = {**before, **{name: made[name] for name in EXTRACTED}}
+        record = self._with_metadata(record)
+        if self._output.metadata:
+            add_metadata(record, result)
         if self._output.headers:
             record["headers"] = made["headers"]
         else:
@@ -125,6 +136,12 @@ class Replay:
             # A page that the crawl could read and this cannot: too slow a machine, or a parser that has changed.
             record.update(outcome=made["outcome"], reason=made["reason"], detail=made["detail"])
         return Replayed(before, record, True)
+
+    def _with_metadata(self, record: dict[str, Any]) -> dict[str, Any]:
+        """With the fields of metadata or without them, as asked; where they stood they stay."""
+        if self._output.metadata:
+            return {**record, **{name: record.get(name) for name in _METADATA}}
+        return {name: value for name, value in record.items() if name not in _METADATA}
 
     def _decoded(self, payload: bytes, codings: list[str], url: str) -> bytes:
         try:

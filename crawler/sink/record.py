@@ -78,6 +78,18 @@ def record_of(
     return record
 
 
+def add_metadata(record: dict[str, Any], result: Result) -> None:
+    """Open Graph and JSON-LD, null where there is no page to say them."""
+    facts = result.facts if isinstance(result, Page) else None
+    pairs = facts.open_graph if facts is not None else None
+    scripts = facts.json_ld if facts is not None else None
+    # A list of pairs and not an object: its columns are the same whatever pages say.
+    record["open_graph"] = (
+        None if pairs is None else [{"property": name, "content": value} for name, value in pairs]
+    )
+    record["json_ld"] = None if scripts is None else list(scripts)
+
+
 def timestamp(seconds: float) -> str:
     """RFC 3339, UTC, milliseconds. A microsecond where the second was met before."""
     whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)

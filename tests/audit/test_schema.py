@@ -30,13 +30,17 @@ def records() -> list[dict[str, Any]]:
                 for name in ("digest", "text_digest"):  # the examples are short
                     record[name] = record[name] and "sha256:" + "0" * 64
                 made.append(record)
+    made.append({**made[0], "open_graph": None, "json_ld": None})
+    made.append(
+        {**made[0], "open_graph": [{"property": "og:title", "content": "x"}] * 2, "json_ld": ["{}", "{}"]}
+    )
     made.append({**made[0], "warc_file": None, "warc_offset": None, "warc_length": None})
     made.append({**made[0], "warc_file": "pages-0-00000.warc.gz", "warc_offset": 0, "warc_length": 1})
     return made
 
 
 #: Fields that come only when they are asked for.
-OPTIONAL = {"headers", "warc_file", "warc_offset", "warc_length"}
+OPTIONAL = {"headers", "open_graph", "json_ld", "warc_file", "warc_offset", "warc_length"}
 
 
 RECORDS = records()

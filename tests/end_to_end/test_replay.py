@@ -8,9 +8,13 @@ from pathlib import Path
 import orjson
 import pytest
 
+from crawler.audit import page_check
 from tests.end_to_end.test_archive import build
 from tests.servers import Program, Site, html
 
+SAID = (
+    '<meta property="og:title" content="Said"><script type="application/ld+json">{"@type": "Thing"}</script>'
+)
 #: Read by a child process, by its tags.
 HEAVY = b"<title>heavy</title>" + b"<p <a href='/x'>link</a>" * 30_000
 
@@ -22,6 +26,7 @@ def archived(tmp_path_factory: pytest.TempPathFactory):
     with Site() as site:
         seeds = build(site)
         site.page("/heavy", body=HEAVY)
+        site.page("/said", head=SAID)
         same = html(["/empty", "//other.test/", "#top"], "same", "the same " * 30)
         for name in ("one", "two"):
             site.page(f"/{name}", body=same.encode())
@@ -31,10 +36,11 @@ def archived(tmp_path_factory: pytest.TempPathFactory):
         site.redirect("/round", "/round")
         site.page("/latin", body=b"<title>caf\xe9</title>", type="text/html; charset=iso-8859-1")
         seeds += [
-            site.url(path) for path in ("/heavy", "/one", "/later", "/out", "/round", "/latin", "/none")
+            site.url(path)
+            for path in ("/heavy", "/one", "/later", "/out", "/round", "/latin", "/none", "/said")
         ]
         seeds.append("http://[::1")
-        ended = program(seeds, warc=True, headers=True, max_body="2MiB", per_host=2, depth=1)
+        ended = program(seeds, warc=True, headers=True, metadata=True, max_body="2MiB", per_host=2, depth=1)
         assert ended.code == 0, ended
     yield program, ended
     program.close()
@@ -56,7 +62,9 @@ def test_the_records_are_the_crawls(archived) -> None:
 
 def test_another_form_of_the_body(archived) -> None:
     program, ended = archived
-    made = program(None, "seeds", "--body", "markdown", "--no-links", "--no-headers", command="replay")
+    made = program(
+        None, "seeds", "--body", "markdown", "--no-links", "--no-headers", "--no-metadata", command="replay"
+    )
     assert made.code == 0, made
     records = [orjson.loads(line) for line in made.stdout.splitlines()]
     assert [record["record_id"] for record in records] == [record["record_id"] for record in ended.records]
@@ -65,6 +73,19 @@ def test_another_form_of_the_body(archived) -> None:
     assert "<" not in one["body"]
     assert one["links"] is None
     assert "headers" not in one
+    assert not [name for record in records for name in record if name in ("open_graph", "json_ld")]
+
+
+def test_open_graph_and_json_ld_are_in_the_records_that_ask_for_them(archived) -> None:
+    _, ended = archived
+    records = {record["url"].rpartition("/")[2]: record for record in ended.records}
+    assert records["said"]["open_graph"] == [{"property": "og:title", "content": "Said"}]
+    assert records["said"]["json_ld"] == ['{"@type": "Thing"}']
+    assert (records["heavy"]["open_graph"], records["heavy"]["json_ld"]) == ([], [])
+    for name in ("cut", "moved", "image"):
+        assert (records[name]["open_graph"], records[name]["json_ld"]) == (None, None)
+    for record in ended.records:
+        assert page_check()(record) is None
 
 
 def test_a_difference_is_told(archived, tmp_path: Path) -> None:
