@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test slow bench lint check clean
+.PHONY: help setup demo test slow bench lint check docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -35,6 +35,9 @@ lint: .venv/.ready ## ruff, mypy --strict and the import contract
 	$(BIN)/lint-imports --no-cache
 
 check: lint test ## everything CI runs
+
+docs: .venv/.ready ## docs/reference.md, written from the code
+	$(BIN)/python -m crawler.cli.reference_page > docs/reference.md
 
 clean: ## forget the environment and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

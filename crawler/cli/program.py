@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cyclopts import App, CycloptsError
@@ -24,18 +24,22 @@ DASH: Final = "\0-"
 #: What a shell reports for a command ended by SIGINT (128 + 2).
 INTERRUPTED: Final = 130
 
+#: What each exit code says (``--help``, docs/reference.md).
+EXIT_CODES: Final[Mapping[int, str]] = {
+    0: "finished; everything accounted for",
+    1: "a bug, with a traceback",
+    2: "bad usage, config or seeds; nothing was fetched",
+    3: "stopped with work left: run again to go on",
+    4: "another run of this job is active",
+    5: "finished, but not good enough to be published as latest",
+    6: "output or state cannot be written; nothing committed is lost",
+}
+
 EPILOGUE: Final = """\
 Example: crawler run seeds.txt --depth 2 --max-pages 10000
 
 Exit codes
-  0  finished; everything accounted for
-  1  a bug, with a traceback
-  2  bad usage, config or seeds; nothing was fetched
-  3  stopped with work left: run again to go on
-  4  another run of this job is active
-  5  finished, but not good enough to be published as latest
-  6  output or state cannot be written; nothing committed is lost
-"""
+""" + "".join(f"  {code}  {meaning}\n" for code, meaning in EXIT_CODES.items())
 
 
 SETTINGS: Final = """\

@@ -172,7 +172,7 @@ def test_a_real_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     require_readable(page)
     assert page.sections == ["pace", "outcomes", "reasons", "sizes", "hosts", "links", "run"]
     assert "robots_disallowed" in page.text
-    assert MEANINGS[Reason.ROBOTS_DISALLOWED][1] in page.text
+    assert MEANINGS[Reason.ROBOTS_DISALLOWED].partition(";")[0] in page.text
     (row,) = page.data()
     # Records, pages, redirects, 4xx and 5xx, failed, skipped; the bad seed has no host.
     assert row[:7] == ["127.0.0.1", 24, 21, 1, 1, 0, 1]

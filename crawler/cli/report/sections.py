@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from crawler.cli.advice import advice
 from crawler.cli.amounts import bytes_text, count_text, many, share_text
 from crawler.cli.escape import escape
 from crawler.cli.meanings import MEANINGS
@@ -75,8 +76,8 @@ def reasons(figures: Figures) -> str:
     rows = []
     most = max(figures.reasons.values(), default=1)
     for name, count in figures.reasons.most_common():
-        means, remedy = MEANINGS[_KNOWN[name]] if name in _KNOWN else ("", "")
         known = _KNOWN.get(name)
+        means = MEANINGS[known] if known is not None else ""
         colour = "skipped" if known is None or known in SKIPPED else "bad"
         examples = "".join(
             f'<div class="example"><code>{safe(url)}</code>'
@@ -88,7 +89,7 @@ def reasons(figures: Figures) -> str:
                 f"<code>{safe(name)}</code>",
                 count_text(count),
                 bar(count / most, colour),
-                f"{_code(means)}<small>{_code(remedy)}</small>",
+                f"{_code(means)}<small>{_code(advice(name))}</small>",
                 examples,
             )
         )
