@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from crawler.audit.schema import page_schema
@@ -16,7 +16,7 @@ from crawler.cli.program import EXIT_CODES
 from crawler.cli.reference import default_text
 from crawler.model.reasons import RETRIED, SKIPPED, Reason
 from crawler.model.settings import Settings
-from crawler.run.configuration import Key, host_keys, keys
+from crawler.run.keys import Key, host_keys, job_keys, keys
 
 _HEAD: Final = """\
 # Reference
@@ -37,6 +37,16 @@ three: `[http] dns_tries` is `--http-dns-tries` and `CRAWLER_HTTP_DNS_TRIES`. Du
 `2h`, `1d`. Sizes: bytes, or `256k`, `10MiB`, `1GB`. `none` lifts a limit. `crawler run --help` shows those that people
 change.
 """
+
+#: Sections of which there may be several, in config.toml only: title, what for, and their keys.
+_NAMED: Final[Mapping[str, tuple[str, str, Callable[[], Sequence[Key]]]]] = {
+    "jobs": (
+        "[jobs.NAME]",
+        "one job, in config.toml only; besides these any setting may be set for it alone, as in `limits.max_time`.",
+        job_keys,
+    ),
+    "hosts": ('[hosts."NAME"]', "what is different for one host, in config.toml only.", host_keys),
+}
 
 _RECORD: Final = """\
 ## The record
@@ -68,16 +78,20 @@ def _exit_codes() -> str:
 def _sections() -> Iterable[str]:
     tables = typing.get_type_hints(Settings)
     for section, table in tables.items():
-        doc = (table.__doc__ or "").partition(": ")[2].strip() if section != "hosts" else ""
-        found = host_keys() if section == "hosts" else [key for key in keys() if key.section == section]
-        title = '[hosts."NAME"]' if section == "hosts" else f"[{section}]"
-        lead = "what is different for one host; in config.toml only." if section == "hosts" else doc
-        rows = [_setting(key) for key in found]
-        yield f"### {title}\n\n{_sentence(lead)}\n\n{_table(('key', 'flag', 'default', ''), rows)}\n"
+        if section not in _NAMED:
+            doc = (table.__doc__ or "").partition(": ")[2].strip().replace("``", "`")
+            yield _section(f"[{section}]", doc, [key for key in keys() if key.section == section])
+    for title, doc, found in _NAMED.values():
+        yield _section(title, doc, found())
+
+
+def _section(title: str, doc: str, found: Sequence[Key]) -> str:
+    rows = [_setting(key) for key in found]
+    return f"### {title}\n\n{_sentence(doc)}\n\n{_table(('key', 'flag', 'default', ''), rows)}\n"
 
 
 def _setting(key: Key) -> tuple[str, str, str, str]:
-    flag = "" if key.section == "hosts" else f"`{key.option}`"
+    flag = "" if key.section in _NAMED else f"`{key.option}`"
     default = f"`{default_text(key)}`" if default_text(key) else ""
     untold = [word for word in key.choices if word not in key.help]
     says = f"{key.help}; {key.expected}" if untold else key.help

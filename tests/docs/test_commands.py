@@ -29,12 +29,15 @@ TOOLS = ("jq", "zstdcat", "duckdb")
 
 SHELL = ("sh",)
 #: Fences of other things than commands.
-OTHER = ("python", "json", "toml", "text", "yaml", "")
+OTHER = ("python", "json", "toml", "text", "yaml", "ini", "crontab", "")
 
 COMMAND = re.compile(r"^(\$ )?(crawler|make|pip|python|duckdb|jq|cat|git) ", re.M)
 
 #: Pages whose commands have a test of their own.
-ELSEWHERE = {"output.md": "tests/end_to_end/test_output_examples.py"}
+ELSEWHERE = {
+    "output.md": "tests/end_to_end/test_output_examples.py",
+    "schedule.md": "tests/test_schedule_page.py",
+}
 
 RUNNABLE = [
     page
