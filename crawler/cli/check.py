@@ -114,9 +114,7 @@ def report(seen: Survey, settings: Settings, words: Sequence[str], warnings: Seq
     out += ["", _entry("scope", _scope(settings)), _entry("politeness", _politeness(seen, settings))]
     out += _budget(settings)
     out.append(_entry("output", _output(settings, job)))
-    out.append(
-        _entry("state", settings.frontier.url if settings.frontier.url != "sqlite" else "beside the output")
-    )
+    out.append(_entry("state", _state(settings)))
     notes = [*warnings, *masked_agents(settings), *outlook(seen, settings)]
     if hosts > _MANY_HOSTS and not settings.http.contact:
         notes.append(
@@ -184,6 +182,16 @@ def _budget(settings: Settings) -> list[str]:
     text = f"{many(budget.workers, 'worker')}, {many(budget.connections, 'connection')} at most ({shown})"
     lines = [_entry("workers", text if number == 1 else f"{number} processes, each with {text}")]
     return lines if budget.note is None else [*lines, _entry("warning", budget.note)]
+
+
+def _state(settings: Settings) -> str:
+    """Where a path leads is said: that of ``sqlite:///x`` begins in the current folder."""
+    url = settings.frontier.url
+    if url == "sqlite":
+        return "beside the output"
+    if not url.startswith("sqlite:///"):
+        return url
+    return f"{escape(os.path.abspath(url.removeprefix('sqlite:///')))} ({escape(url)})"
 
 
 def _output(settings: Settings, job: str) -> str:

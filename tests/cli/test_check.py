@@ -171,3 +171,12 @@ def test_an_estimate_is_called_one():
     for n in range(10):
         seen.urls.add(str(n))
     assert "about 11 URLs on 1 host" in " ".join(report(seen, settings, ["https://a.example/"], []).split())
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"), [("sqlite:///s/x.db", "{here}/s/x.db"), ("sqlite:////s/x.db", "/s/x.db")]
+)
+def test_where_the_path_of_a_state_leads_is_said(here, capsys, url, shown):
+    (here / "seeds.txt").write_text("https://a.example/\n")
+    assert run_program(["check", "seeds.txt", "--frontier", url]) == 0
+    assert f"  state       {shown.format(here=here)} ({url})\n" in capsys.readouterr().out

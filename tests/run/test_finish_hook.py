@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,15 @@ def test_what_fails_is_said_and_changes_nothing(crawl: Program, site: Site, comm
     assert f"[on_finish] command: {said}" in ended.stderr
     assert time.monotonic() - began < 30
     assert ended.manifest["outcome"] == "finished"
+
+
+def test_what_it_has_started_is_killed_with_it(crawl: Program, site: Site) -> None:
+    command = "sleep 600 & echo $! > pid; wait"
+    ended = crawl([site.page("/")], no_robots=True, on_finish=command, on_finish_timeout="500ms")
+    assert "not ready after 0.5 s, killed" in ended.stderr
+    status = Path(f"/proc/{(crawl.folder / 'pid').read_text().strip()}/stat")
+    # It may wait for its new parent to see its end.
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_one_that_reads_nothing_is_no_fault(crawl: Program, site: Site) -> None:
