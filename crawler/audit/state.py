@@ -12,9 +12,10 @@ from typing import Any, Final
 import apsw
 import orjson
 
-#: The schemas that this reader knows (``PRAGMA user_version``; 2 added tables that it doesn't read), and whose file it
-#: is (``application_id``).
-_VERSIONS: Final = (1, 2)
+#: The schemas that this reader knows (``PRAGMA user_version``; 2 added tables that it doesn't read, 3 ``memory``), and
+#: whose file it is (``application_id``).
+_VERSIONS: Final = (1, 2, 3)
+_WITH_MEMORY: Final = 3
 _OWNER: Final = 0x4352574C
 _PATIENCE_MS: Final = 5000
 
@@ -36,12 +37,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A URL that the state says is done. ``name``: the 16 bytes of its record's id."""
+    """A URL that the state says is done. ``name``: the 16 bytes of its record's id; ``withheld``: it has no record, as
+    nothing had changed."""
 
     row: int
     name: bytes
     outcome: str
     reason: str | None
+    withheld: bool = False
 
 
 @dataclass(slots=True)
@@ -86,6 +89,7 @@ class AuditedState:
                 owner, version = self._db.pragma("application_id"), self._db.pragma("user_version")
                 if owner != _OWNER:
                     raise StateUnreadable(f"{path}: it is not a crawler state")
+                self._has_memory = version >= _WITH_MEMORY
                 if version not in _VERSIONS:
                     raise StateUnreadable(
                         f"{path}: its schema is {version}, this program knows {_VERSIONS[-1]}"
@@ -117,12 +121,13 @@ class AuditedState:
 
     def ended(self, run_id: str, recount: Recount) -> Iterator[Ended]:
         """Every URL that is done, and into ``recount`` what every row says. O(URLs), one at a time in memory."""
+        memory = "u.memory" if self._has_memory else "NULL"
         statement = (
-            "SELECT u.id, u.key, u.url, u.is_seed, u.outcome, u.reason, h.name"
+            f"SELECT u.id, u.key, u.url, u.is_seed, u.outcome, u.reason, {memory}, h.name"
             " FROM urls u LEFT JOIN hosts h ON h.id = u.host WHERE u.kind = 0"
         )
         try:
-            for row, key, url, is_seed, outcome, reason, host in self._db.execute(statement):
+            for row, key, url, is_seed, outcome, reason, memory, host in self._db.execute(statement):
                 if is_seed:
                     recount.seeds += 1
                 else:
@@ -132,7 +137,9 @@ class AuditedState:
                     continue
                 recount.final += 1
                 whole = bool(host) and reason != "url_too_long"
-                yield Ended(row, name_of(run_id, url if whole else key.hex()), outcome, reason)
+                # Its first byte holds the flags, of which the first is "withheld".
+                withheld = bool(memory) and bool(memory[0] & 1)
+                yield Ended(row, name_of(run_id, url if whole else key.hex()), outcome, reason, withheld)
         except (apsw.Error, ValueError, TypeError, AttributeError) as error:
             raise StateUnreadable(f"{self._path}: {error}") from error
 

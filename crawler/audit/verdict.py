@@ -43,6 +43,7 @@ class Verdict:
     under_way: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     records: int = 0
+    withheld: int = 0
     parts: int = 0
     size: int = 0
     archives: int = 0
@@ -135,9 +136,10 @@ class _Audit:
         elif manifest is not None:
             verdict.counts = {name: _int(_dict(manifest.get("counts")).get(name)) for name in _COUNTS}
         self._balance(verdict.counts, "the state" if verdict.source == "state" else "run.json")
-        if verdict.counts.get("final") != verdict.records:
+        if verdict.counts.get("final") != verdict.records + verdict.withheld:
+            withheld = f" and {verdict.withheld} withheld" if verdict.withheld else ""
             self._fault(
-                f"{verdict.counts.get('final')} URLs are final, but there are {verdict.records} records"
+                f"{verdict.counts.get('final')} URLs are final, but there are {verdict.records} records{withheld}"
             )
         if verdict.outcome in ("finished", "gated") and verdict.counts.get("pending"):
             self._fault(f"the run is {verdict.outcome}, but {verdict.counts['pending']} URLs are pending")
@@ -327,16 +329,22 @@ class _Audit:
     # -- the sums ----------------------------------------------------------------------------------------------
 
     def _matches(self, manifest: Mapping[str, Any]) -> None:
-        """The counts in run.json are those of the records."""
-        self._same_sums("outcome", _dict(manifest.get("outcomes")), self._outcomes)
+        """The counts in run.json are those of the records, and of those that it says are withheld."""
+        apart = _dict(manifest.get("withheld"))
+        self._verdict.withheld = _int(apart.get("count", 0))
+        self._same_sums("outcome", _dict(manifest.get("outcomes")), self._outcomes, apart.get("outcomes"))
         reasons = {name: _dict(entry).get("count") for name, entry in _dict(manifest.get("reasons")).items()}
-        self._same_sums("reason", reasons, self._reasons)
-        self._same_sums("status", _dict(manifest.get("statuses")), self._statuses)
-        self._same_sums("", {"failed_or_5xx": manifest.get("failed_or_5xx")}, {"failed_or_5xx": self._failed})
+        self._same_sums("reason", reasons, self._reasons, apart.get("reasons"))
+        self._same_sums("status", _dict(manifest.get("statuses")), self._statuses, apart.get("statuses"))
+        failed = {"failed_or_5xx": self._failed}
+        self._same_sums("", {"failed_or_5xx": manifest.get("failed_or_5xx")}, failed, apart)
 
-    def _same_sums(self, what: str, listed: Mapping[str, Any], found: Mapping[str, int]) -> None:
+    def _same_sums(
+        self, what: str, listed: Mapping[str, Any], found: Mapping[str, int], apart: object
+    ) -> None:
+        withheld = _dict(apart)
         for name in sorted(listed.keys() | found.keys()):
-            said, counted = _int(listed.get(name, 0)), found.get(name, 0)
+            said, counted = _int(listed.get(name, 0)), found.get(name, 0) + _int(withheld.get(name, 0))
             if said != counted:
                 self._fault(f"{what} {name}: run.json says {said}, there are {counted} records".strip())
 
@@ -355,10 +363,14 @@ class _Audit:
     def _count_state(self, state: AuditedState, known: Known) -> None:
         """Every URL that the state has as done has its record, and the other way round."""
         recount = Recount()
+        withheld = 0
         ended: Counter[tuple[str, str | None]] = Counter()
         with Identities() as done:
             try:
                 for url in state.ended(known.run_id, recount):
+                    if url.withheld:
+                        withheld += 1
+                        continue
                     done.add(url.name, url.row)
                     ended[url.outcome, url.reason] += 1
                 for name, row in only_left(done, self._names):
@@ -370,6 +382,9 @@ class _Audit:
                 return
             for name, place in only_left(self._names, done):
                 self._fault(f"{self._where(place)}: the state does not have record_id {name.hex()} as done")
+        if not self._verdict.under_way and withheld != self._verdict.withheld:
+            self._fault(f"withheld: run.json says {self._verdict.withheld}, the state has {withheld}")
+        self._verdict.withheld = withheld
         self._verdict.counts = recount.as_dict()
         self._same_counts("the state's ledger", known.counts, "its rows", self._verdict.counts)
         for key in sorted(ended.keys() | self._ended.keys(), key=str):

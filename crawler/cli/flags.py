@@ -30,6 +30,8 @@ _TITLES: Final = {
     "http": "HTTP",
     "limits": "Limits",
     "output": "Output",
+    "revisit": "Revisit",
+    "gate": "Gate",
     "log": "Display",
     "metrics": "Metrics and hook",
     "on_finish": "Metrics and hook",

@@ -35,7 +35,7 @@ _CUTS: Final = {
 
 _NEXT: Final = {
     3: "There is work left: run the same command again to go on (exit code 3).",
-    5: "No page came back well, so `latest` was not moved (exit code 5).",
+    5: "The gate says no, so `latest` was not moved (exit code 5). The run is kept.",
     6: "Output or state could not be written (exit code 6); nothing committed is lost.\n"
     "Make room and run the same command again.",
 }
@@ -50,6 +50,9 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
     lines = [_headline(manifest), ""]
     lines += _loud(manifest)
     lines += _entry("pages", _pages(manifest))
+    lines += _entry("changes", _changes(manifest))
+    for reason in manifest.get("gate", ()):
+        lines += _entry("gate", escape(str(reason), 400))
     lines += _reasons(manifest.get("reasons", {}))
     lines += _traps(manifest)
     lines += _entry("received", _speed(manifest))
@@ -109,6 +112,24 @@ def _pages(manifest: Mapping[str, Any]) -> str:
         if status[:1] in "45" and number
     ]
     return ", ".join(parts) + (f" ({', '.join(odd)})" if odd else "")
+
+
+def _changes(manifest: Mapping[str, Any]) -> str:
+    """Against the last published run; nothing of a run without one, to which all is new."""
+    changes = manifest.get("changes", {})
+    named = [
+        f"{count_text(changes[name])} {name}"
+        for name in ("new", "changed", "unchanged", "gone")
+        if changes.get(name)
+    ]
+    if hidden := changes.get("gone_suppressed"):
+        named.append(f"{count_text(hidden)} seemed gone, which is not believed of a run that isn't published")
+    if len(named) < 2 and changes.get("new"):
+        return ""
+    text = ", ".join(named)
+    if withheld := manifest.get("withheld", {}).get("count"):
+        text += f"; {count_text(withheld)} without a record ([output] only_changed)"
+    return text
 
 
 def _reasons(reasons: Mapping[str, Any]) -> list[str]:

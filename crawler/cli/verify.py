@@ -78,6 +78,8 @@ def _as_text(verdict: Verdict) -> str:
     if counts:
         sums = [f"{name} {count_text(counts[name])}" for name in ("seeds", "discovered", "final", "pending")]
         lines.append(f"  {sums[0]} + {sums[1]}, {sums[2]} + {sums[3]}, {_SOURCES[verdict.source]}")
+    if verdict.withheld:
+        lines.append(f"  {count_text(verdict.withheld)} of the final ones withheld: nothing had changed")
     lines += [f"  note: {escape(note)}" for note in verdict.notes]
     lines += [f"  {escape(fault, 400)}" for fault in verdict.faults]
     if verdict.untold:
@@ -94,6 +96,7 @@ def _as_json(verdict: Verdict) -> dict[str, object]:
         "counted_from": verdict.source,
         "counts": verdict.counts,
         "records": verdict.records,
+        "withheld": verdict.withheld,
         "parts": verdict.parts,
         "bytes": verdict.size,
         "archive": {

@@ -16,11 +16,13 @@ from typing import Final
 from crawler.content.robots import product_token
 from crawler.engine.allowance import Allowance
 from crawler.engine.clock import Clock
+from crawler.engine.comparison import Comparison
 from crawler.engine.discovery import Discovery
 from crawler.engine.feeder import Feeder
 from crawler.engine.meter import Meter
 from crawler.engine.parser import Parser
 from crawler.engine.reader import Reader
+from crawler.engine.recrawl import Recrawl
 from crawler.engine.replenisher import Replenisher
 from crawler.engine.results import ResultQueue
 from crawler.engine.robots_desk import RobotsDesk
@@ -78,6 +80,7 @@ class Circuit:
         workers: int,
         allowance: Allowance,
         clock: Clock,
+        recrawl: Recrawl | None = None,
     ) -> None:
         self._politeness = settings.politeness
         key_of = identity.key_of
@@ -113,6 +116,7 @@ class Circuit:
             settings.output,
             token_of=token_of,
             max_redirects=settings.http.max_redirects,
+            text_digests=recrawl is not None and recrawl.text,
         )
         desk = RobotsDesk(
             self.bench,
@@ -133,6 +137,17 @@ class Circuit:
             key_of=key_of,
             on_added=self._settled,
         )
+        comparison = None
+        if recrawl is not None:
+            comparison = Comparison(
+                recrawl.frontier,
+                discovery,
+                self.meter,
+                remembers=recrawl.remembers,
+                settings=settings.revisit,
+                only_changed=settings.output.only_changed,
+                key_of=key_of,
+            )
         self.settler = Settler(
             frontier,
             sink,
@@ -149,6 +164,7 @@ class Circuit:
             on_settled=self._settled,
             on_unanswered=self._unanswered,
             forget_known=self._forget_known,
+            comparison=comparison,
         )
         self.feeder = Feeder(
             self.bench,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -17,6 +17,7 @@ from crawler.engine.allowance import Allowance
 from crawler.engine.circuit import Circuit, Hooks, Identity
 from crawler.engine.clock import Clock, steady_clock
 from crawler.engine.limiter import Limiter
+from crawler.engine.recrawl import Recrawl
 from crawler.engine.snapshot import Snapshot
 from crawler.engine.timeline import TimeLine
 from crawler.fetch.session import Wire
@@ -81,6 +82,7 @@ class Crawler:
         on_result: OnResult | None = None,
         allowance: Allowance | None = None,
         clock: Clock | None = None,
+        recrawl: Recrawl | None = None,
     ) -> None:
         self._settings = settings
         self._frontier = frontier
@@ -98,7 +100,9 @@ class Crawler:
             workers=workers,
             allowance=allowance if allowance is not None else Allowance.own(settings.limits),
             clock=self._clock,
+            recrawl=recrawl,
         )
+        self._carry_over = recrawl.carry_over if recrawl is not None else None
         self._circuit = circuit
         self.meter = circuit.meter
         self._bench = circuit.bench
@@ -126,6 +130,9 @@ class Crawler:
         self._began = time.monotonic()
         self._counts = await self._frontier.counts()
         seeder = asyncio.create_task(self._seed(), name="seeder")
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        if self._carry_over is not None:
+            await self._prepare(seeder, stop, self._carry_over)
         producers = [
             seeder,
             asyncio.create_task(self._feeder.run(), name="feeder"),
@@ -137,7 +144,6 @@ class Crawler:
         ]
         settler = asyncio.create_task(self._settler.run(), name="settler")
         watcher = asyncio.create_task(self._watch(), name="watcher")
-        stop = asyncio.create_task(self._stop.wait(), name="stop")
         tasks = [*producers, *workers, settler, watcher]
         try:
             await self._until_over(stop, seeder, tasks)
@@ -215,6 +221,25 @@ class Crawler:
             await self._frontier.add(batch)
             self._replenisher.news()
         self._seeded = True
+
+    async def _prepare(
+        self,
+        seeder: asyncio.Task[None],
+        stop: asyncio.Task[bool],
+        carry_over: Callable[[Callable[[], bool]], Awaitable[None]],
+    ) -> None:
+        """Seeds, then the pages of the last published run, before anything is asked: so a page is known to be one of
+        those, and whether its seed still is one, before a link leads to it."""
+        try:
+            await asyncio.wait({seeder, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if seeder.done():
+                seeder.result()
+                await carry_over(self._stop.is_set)
+        except BaseException:
+            await _cancel(seeder, stop)
+            self._results.close()
+            self._circuit.parser.close()
+            raise
 
     async def _until_over(
         self, stop: asyncio.Task[bool], seeder: asyncio.Task[None], tasks: Sequence[asyncio.Task[None]]

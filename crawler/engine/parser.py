@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import orjson
 
 from crawler.content.charset import decode
+from crawler.content.main_text import text_digest as digest_of_text
 from crawler.content.page import PageReading, bar, is_text, read_charset, read_essence, sniff_type
 from crawler.engine.parser_wire import (
     BODY,
@@ -72,11 +73,13 @@ class ParseFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ParsedPage:
-    """``links`` counts them all, where ``reading`` has the first ``most_links``; ``digest`` is sha256 of the body."""
+    """``links`` counts them all, where ``reading`` has the first ``most_links``; ``digest`` is sha256 of the body,
+    ``text_digest`` of its main text where that was wanted."""
 
     reading: PageReading
     links: int
     digest: str
+    text_digest: str | None = None
 
 
 def is_heavy(body: bytes, content_type: str | None) -> bool:
@@ -111,6 +114,7 @@ class Parser:
         want: str,
         token: str | None,
         most_links: int,
+        text_digest: bool = False,
     ) -> ParsedPage:
         """As :func:`crawler.content.page.read_page`. Raises :class:`ParseFailed`; O(body), none of it on the loop."""
         asked = {
@@ -124,19 +128,20 @@ class Parser:
 
         def read() -> ParsedPage:
             digest = "sha256:" + hashlib.sha256(body).hexdigest()
+            text = digest_of_text(body) if text_digest else None
             if len(body) >= BY_TAGS and want in ("html", "none"):
                 essence, charset = read_charset(body, content_type)
                 if essence == "text/html" and charset is not None:
-                    text = decode(body, charset)
+                    decoded = decode(body, charset)
                     asked["what"] = "tags"
-                    reading, links = read_page_frames(self._ask(asked, text_frames(text), len(body)))
+                    reading, links = read_page_frames(self._ask(asked, text_frames(decoded), len(body)))
                     if reading.html is None:
                         raise Garbled("no html")
                     bar(reading.html, x_robots_tag, token)
-                    reading.charset, reading.body = charset, text if want == "html" else None
-                    return ParsedPage(reading, links, digest)
+                    reading.charset, reading.body = charset, decoded if want == "html" else None
+                    return ParsedPage(reading, links, digest, text)
             reading, links = read_page_frames(self._ask(asked, _body_frame(body), len(body)))
-            return ParsedPage(reading, links, digest)
+            return ParsedPage(reading, links, digest, text)
 
         return await self._in_thread(read)
 

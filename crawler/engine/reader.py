@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+from crawler.content.main_text import text_digest
 from crawler.content.metadata import read_metadata
 from crawler.content.novelty import LOOKED_AT
 from crawler.content.page import PageReading, read_page, read_plain_page
@@ -36,6 +37,7 @@ class Reader:
         *,
         token_of: Callable[[str], str],
         max_redirects: int,
+        text_digests: bool = False,
     ) -> None:
         self._discovery = discovery
         self._parser = parser
@@ -45,6 +47,7 @@ class Reader:
         self._metadata = output.metadata
         self._token_of = token_of
         self._max_redirects = max_redirects
+        self._text_digests = text_digests
 
     async def read(self, request: Request, response: Response) -> Result:
         """O(body). Everything that a page costs after the wire is spent here.
@@ -92,11 +95,13 @@ class Reader:
                     want=self._body,
                     token=token,
                     most_links=MOST_LINKS,
+                    text_digest=self._text_digests,
                 )
             except ParseFailed as failed:
                 attempted = replace(Attempted.of(response), body_bytes=len(body))
                 return Failure(request, Reason.PARSE_TIMEOUT, str(failed), attempted)
             reading, digest, count = parsed.reading, parsed.digest, parsed.links
+            text = parsed.text_digest
             # Its text stands beside it from here on, and soon its links.
             response.body = body[:LOOKED_AT]
         else:
@@ -106,9 +111,19 @@ class Reader:
                 )
             digest = "sha256:" + hashlib.sha256(body).hexdigest()
             count = len(reading.html.hrefs) if reading.html is not None else 0
+            text = None
+            if self._text_digests and reading.charset is not None:
+                # Of a text that isn't HTML all is content.
+                if reading.html is None:
+                    text = digest
+                elif len(body) <= FREELY_PARSED:
+                    text = text_digest(body)
+                else:
+                    text = await asyncio.to_thread(text_digest, body)
         facts = Facts(
             content_type=reading.content_type, charset=reading.charset, text=reading.body, digest=digest
         )
+        facts.text_digest = text
         facts.body_bytes = len(body)
         if self._metadata and reading.html is not None and reading.charset is not None:
             await _add_metadata(facts, body, reading.charset)

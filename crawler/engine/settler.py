@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import cast
 
 from crawler.engine.clock import Clock
+from crawler.engine.comparison import Comparison, withheld_names
 from crawler.engine.meter import Meter
 from crawler.engine.results import ResultQueue
 from crawler.engine.trap_watch import TrapWatch
@@ -68,6 +69,7 @@ class Settler:
         on_settled: Callable[[], None],
         on_unanswered: Callable[[], None],
         forget_known: Callable[[], None],
+        comparison: Comparison | None = None,
     ) -> None:
         self._frontier = frontier
         self._sink = sink
@@ -90,6 +92,7 @@ class Settler:
         self._on_settled = on_settled
         self._on_unanswered = on_unanswered
         self._forget_known = forget_known
+        self._comparison = comparison
         self._settlement = Settlement()
         self._ended: dict[str, set[bytes]] = defaultdict(set)
         self._timer: asyncio.TimerHandle | None = None
@@ -139,6 +142,9 @@ class Settler:
         while batch := self._results.drain(_AT_ONCE, _BYTES_AT_ONCE):
             records: list[Record] = []
             exchanges: list[Exchange | None] = []
+            if self._comparison is not None:
+                self._taking = len(batch)
+                await self._comparison.look_up(batch)
             for left in range(len(batch), 0, -1):
                 self._taking = left
                 result = batch[-left]
@@ -175,6 +181,8 @@ class Settler:
             self._timer = None
         settlement, self._settlement = self._settlement, Settlement()
         ended, self._ended = self._ended, defaultdict(set)
+        if self._comparison is not None:
+            settlement.found += await self._comparison.below(settlement.done)
         released = self._speak_for_hosts(settlement, ended, last=last)
         settlement.tally = self._meter.take_tally()
         settlement.domains = self._bench.domains.take_unsaved()
@@ -264,8 +272,12 @@ class Settler:
             if stays:
                 settlement.done.append(one)
             if one.request.kind is Kind.PAGE:
-                kept.append(stays)
+                if not one.withheld:
+                    kept.append(stays)
                 if not stays:
+                    if one.withheld:
+                        for name in withheld_names(one.outcome, one.reason, one.status):
+                            settlement.tally[name] -= 1
                     self._meter.unended(settlement.tally, one.outcome, one.reason, one.status)
                     if one.status is not None:
                         self._on_unanswered()
@@ -341,11 +353,14 @@ class Settler:
         record = record_of(result, self._run_id, links=self._links, headers=self._headers, plain=self._plain)
         if self._metadata:
             add_metadata(record, result)
+        memory, withheld = None, False
+        if self._comparison is not None:
+            memory, withheld = self._comparison.compare(result, outcome, reason, status, record)
         if self._on_result is not None:
             waited = self._on_result(result, record)
             if inspect.isawaitable(waited):
                 await waited
-        settlement.done.append(Done(request, outcome, reason, status))
+        settlement.done.append(Done(request, outcome, reason, status, memory, withheld))
         if status is None and _was_asked(result):
             self._on_unanswered()
         self._meter.ended(request.url, outcome, reason, status, record["detail"])
@@ -353,7 +368,7 @@ class Settler:
             # What -v shows: a line for each URL. Not asked for, this costs 0.1 microseconds.
             told = {name: record[name] for name in ("url", "outcome", "reason", "status", "duration_ms")}
             log.debug("url", extra={name: value for name, value in told.items() if value is not None})
-        return record
+        return None if withheld else record
 
     def _drop(self, result: Result) -> None:
         """It came under a lease that is lost: its URL is another holder's, or will be asked again."""

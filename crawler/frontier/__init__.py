@@ -9,13 +9,19 @@ from pathlib import Path
 from crawler.frontier.known import Known
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.reader import StateReader, open_readonly
+from crawler.frontier.recall import Before, Carried, Earlier, Failures, Recall
 from crawler.frontier.run_state import Run, RunFrontier, RunState, SharedFrontier
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.model.errors import UsageError
 
 __all__ = [
+    "Before",
+    "Carried",
+    "Earlier",
+    "Failures",
     "Known",
     "MemoryFrontier",
+    "Recall",
     "Run",
     "RunFrontier",
     "RunState",

@@ -14,7 +14,7 @@ from heapq import heappop, heappush, nlargest
 from typing import Any
 
 from crawler.frontier.rows import host_of
-from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, Run
+from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, FORGIVE_AFTER, Run
 from crawler.model.frontier import (
     OWN_PENDING,
     Counts,
@@ -423,6 +423,15 @@ class MemoryFrontier:
     async def files(self) -> Sequence[FileMark]:
         return [self._files[name] for name in sorted(self._files)]
 
+    async def failed(self, after: int, most: int) -> Sequence[tuple[int, str]]:
+        """As :meth:`~crawler.frontier.recall.Failures.failed`. O(URLs)."""
+        failed = sorted(
+            (url.id, url.request.url)
+            for url in self._urls.values()
+            if url.id > after and url.request.kind is Kind.PAGE and _has_failed(url)
+        )
+        return failed[:most]
+
     # -- the run -----------------------------------------------------------------------------------------
 
     async def run(self) -> Run | None:
@@ -442,7 +451,13 @@ class MemoryFrontier:
             host.name: _Host(
                 host.id,
                 host.name,
-                replace(host.state, pages=0, failures=0, closed=None, detail=None),
+                replace(
+                    host.state,
+                    pages=0,
+                    failures=0 if host.state.due < now - FORGIVE_AFTER else host.state.failures,
+                    closed=None,
+                    detail=None,
+                ),
                 ready=host.state.due,
                 robots={name: entry for name, entry in host.robots.items() if entry.expires >= oldest},
             )
@@ -478,6 +493,13 @@ class MemoryFrontier:
     async def close(self) -> None:
         """Give back every lease still held, each host due no earlier than one delay from now."""
         self._free_hosts(self._clock() + self._delay)
+
+
+def _has_failed(url: _Url) -> bool:
+    status = url.status or 0
+    return url.outcome is Outcome.FAILED or (
+        url.outcome is Outcome.FETCHED and (status >= 500 or status == 429)
+    )
 
 
 def _waits(url: _Url) -> bool:

@@ -21,6 +21,19 @@ STEPS: Final[tuple[str, ...]] = (
     CREATE TABLE traps(host TEXT PRIMARY KEY, evidence TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE domains(name TEXT PRIMARY KEY, pages INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    # What later runs compare with, and the last published run.
+    """
+    ALTER TABLE urls ADD COLUMN memory BLOB;
+    CREATE TABLE "earlier"(
+        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, host INTEGER NOT NULL, url TEXT NOT NULL,
+        kind INTEGER NOT NULL, depth INTEGER NOT NULL, priority INTEGER NOT NULL, not_before REAL NOT NULL,
+        attempt INTEGER NOT NULL, redirects INTEGER NOT NULL, via ANY, seed ANY, scope TEXT, chain BLOB,
+        is_seed INTEGER NOT NULL, refused TEXT, detail TEXT, etag TEXT, last_modified TEXT,
+        outcome TEXT, reason TEXT, status INTEGER, late INTEGER NOT NULL, memory BLOB
+    ) STRICT;
+    CREATE INDEX below ON earlier(via) WHERE outcome <> 'not_modified' AND kind = 0
+        AND (outcome <> 'fetched' OR status NOT BETWEEN 200 AND 299) AND reason IS NOT 'not_due';
+    """,
 )
 
 

@@ -11,6 +11,9 @@ from crawler.model.protocols import Frontier
 
 #: Politeness memory and robots.txt not renewed for so long (seconds) are dropped when a run begins.
 FORGET_AFTER: Final = 30 * 86_400.0
+#: A row of connection failures is kept so long (seconds): a host that was dead yesterday is given up at its first
+#: failure, one that was last week gets a new chance.
+FORGIVE_AFTER: Final = 3 * 86_400.0
 #: The tally's name for done URLs that were met again at a smaller depth: each counts once.
 DEPTH_LATE: Final = "depth_late"
 
@@ -37,7 +40,7 @@ class RunState(Protocol):
         """Start a run: forget the URLs, files and counters of the one before.
 
         What hosts have taught about politeness (``due``, ``mean``, ``backoff``, ``troubled_at``,
-        ``crawl_delay``) and robots.txt stay, unless 30 days old; ``pages``, ``failures``, ``closed`` and
+        ``crawl_delay``) and robots.txt stay, unless 30 days old, and ``failures`` unless 3; ``pages``, ``closed`` and
         ``detail`` start anew. Raises ``ValueError`` while a run is unfinished, unless ``abandon``.
         """
         ...

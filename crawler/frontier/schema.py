@@ -10,6 +10,9 @@ done URL met again at a smaller depth.
 have to end. ``lease`` is the holder's token, null for a free host; ``waiting`` counts
 pending URLs; ``seen`` says that the host has URLs in this run.
 
+``memory`` (since version 3) is what later runs compare with, packed (see ``earlier.py``); ``earlier`` is the table
+``urls`` of the last published run.
+
 ``traps`` and ``domains`` (since version 2) are of this run: what its pages have shown of each host's traps, and how
 often each registrable domain was asked for URLs that no seed named.
 """
@@ -47,9 +50,15 @@ CREATE TABLE urls(
     kind INTEGER NOT NULL, depth INTEGER NOT NULL, priority INTEGER NOT NULL, not_before REAL NOT NULL,
     attempt INTEGER NOT NULL, redirects INTEGER NOT NULL, via ANY, seed ANY, scope TEXT, chain BLOB,
     is_seed INTEGER NOT NULL, refused TEXT, detail TEXT, etag TEXT, last_modified TEXT,
-    outcome TEXT, reason TEXT, status INTEGER, late INTEGER NOT NULL
+    outcome TEXT, reason TEXT, status INTEGER, late INTEGER NOT NULL, memory BLOB
 ) STRICT;
 CREATE INDEX pending ON urls(host, not_before, priority) WHERE outcome IS NULL;
+"""
+
+#: Of ``earlier``: what a page led to and was no page.
+BELOW: Final = """
+CREATE INDEX below ON earlier(via) WHERE outcome <> 'not_modified' AND kind = 0
+    AND (outcome <> 'fetched' OR status NOT BETWEEN 200 AND 299) AND reason IS NOT 'not_due';
 """
 
 _TRAPS: Final = """
@@ -87,6 +96,10 @@ CREATE TABLE files(
 CREATE TABLE tally(name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
     + _TRAPS
+    + URLS
+    # As a run that is over leaves it: with what SQLite makes of the name.
+    + "DROP INDEX pending; ALTER TABLE urls RENAME TO earlier;"
+    + BELOW
     + URLS
 )
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from crawler.frontier.recall import Before, Carried, Earlier
 from crawler.frontier.run_state import Run
 from crawler.frontier.store import Store
 from crawler.model.frontier import Counts, FileMark, Held, HostLoad, Knowledge, Settled, Settlement, Taken
@@ -110,6 +111,30 @@ class SqliteFrontier:
         self, run_id: str, now: float, extra: Mapping[str, Any] | None = None, *, abandon: bool = False
     ) -> None:
         await self._ask(self._store.begin_run, run_id, now, extra or {}, abandon)
+
+    async def begin_next(self, run_id: str, now: float, extra: Mapping[str, Any], *, published: bool) -> None:
+        await self._ask(self._store.begin_next, run_id, now, extra, published)
+
+    async def remembers(self) -> bool:
+        return self._store.remembers()
+
+    async def earlier(self, after: int, most: int) -> Sequence[Earlier]:
+        return await self._ask(self._store.earlier, after, most)
+
+    async def carry(self, pages: Sequence[Carried]) -> int:
+        return await self._ask(self._store.carry, pages)
+
+    async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:
+        return await self._ask(self._store.recall, keys)
+
+    async def below(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[str]]:
+        return await self._ask(self._store.below, keys)
+
+    async def failed(self, after: int, most: int) -> Sequence[tuple[int, str]]:
+        return await self._ask(self._store.failed, after, most)
+
+    async def compact(self) -> None:
+        await self._ask(self._store.compact)
 
     async def note_run(self, extra: Mapping[str, Any]) -> None:
         await self._ask(self._store.note_run, extra, finished=False)

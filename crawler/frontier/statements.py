@@ -78,8 +78,10 @@ REROUTE_URLS: Final = (
 END_URLS: Final = (
     f"{_BATCH} UPDATE urls SET outcome = new.outcome, reason = new.reason, status = new.status,"
     " depth = new.depth, etag = new.etag, last_modified = new.last_modified, late = new.late,"
-    " attempt = new.attempt, chain = NULL, refused = NULL FROM "
-    + _columns("id", "outcome", "reason", "status", "depth", "etag", "last_modified", "late", "attempt")
+    " attempt = new.attempt, memory = new.memory, chain = NULL, refused = NULL FROM "
+    + _columns(
+        "id", "outcome", "reason", "status", "depth", "etag", "last_modified", "late", "attempt", "memory#"
+    )
     + " WHERE urls.id = new.id"
 )
 DEFER_URLS: Final = (
@@ -194,3 +196,71 @@ def _read_leases(passing: str = "") -> str:
 
 READ_LEASES: Final = _read_leases()
 READ_REFILLS: Final = _read_leases(" AND key NOT IN (SELECT unhex(value) FROM json_each(:keys))")
+
+
+# The last published run, in ``earlier``: see ``earlier.py``.
+
+#: A page: what a later run starts from.
+_IS_PAGE: Final = (
+    "(e.kind = 0 AND (e.outcome = 'not_modified' OR e.reason = 'not_due'"
+    " OR (e.outcome = 'fetched' AND e.status BETWEEN 200 AND 299)))"
+)
+_BEFORE: Final = "e.outcome, e.reason, e.status, e.etag, e.last_modified, hex(e.memory)"
+EARLIER_PAGES: Final = (
+    "SELECT json_group_array(json_array(e.id, e.url, hex(e.key), h.name, e.depth,"
+    " CASE WHEN e.is_seed THEN e.url WHEN typeof(e.seed) = 'integer'"
+    " THEN (SELECT url FROM earlier s WHERE s.id = e.seed) ELSE e.seed END, e.scope,"
+    " CASE WHEN e.is_seed OR typeof(e.seed) = 'integer' THEN coalesce((SELECT u.is_seed OR u.kind <> 0"
+    " FROM earlier s JOIN urls u ON u.key = s.key WHERE s.id = iif(e.is_seed, e.id, e.seed)), 0) END,"
+    f" {_BEFORE}))"
+    f" FROM (SELECT * FROM earlier e WHERE e.id > ? AND {_IS_PAGE} ORDER BY e.id LIMIT ?) e"
+    " CROSS JOIN hosts h ON h.id = e.host"
+)
+#: Which of them the run under way knows already.
+KNOWN_OF_EARLIER: Final = (
+    "SELECT json_group_array(e.id) FROM json_each(?) x CROSS JOIN earlier e ON e.id = x.value"
+    " CROSS JOIN urls u ON u.key = e.key"
+)
+_CARRIED: Final = _columns("id", "scope", "refused", "detail")
+CARRY: Final = (
+    f"{_BATCH} INSERT INTO urls(id, key, host, url, kind, depth, priority, not_before, attempt, redirects, via,"
+    " seed, scope, is_seed, refused, detail, etag, last_modified, late)"
+    " SELECT e.id, e.key, e.host, e.url, 0, e.depth, e.depth, 0, 0, 0, e.via, iif(e.is_seed, e.id, e.seed),"
+    " nullif(new.scope, h.name), 0, new.refused, new.detail, e.etag, e.last_modified, 0"
+    f" FROM {_CARRIED} CROSS JOIN earlier e ON e.id = new.id CROSS JOIN hosts h ON h.id = e.host RETURNING host"
+)
+#: Of those that were not carried over, what led here is kept as text.
+CARRY_WAYS: Final = "".join(
+    f"UPDATE urls SET {way} = (SELECT url FROM earlier e WHERE e.id = urls.{way})"
+    " WHERE id IN (SELECT value ->> 0 FROM json_each(:rows)) AND typeof(urls."
+    f"{way}) = 'integer' AND NOT EXISTS (SELECT 1 FROM urls o WHERE o.id = urls.{way});"
+    for way in ("via", "seed")
+)
+SEEN_HOSTS: Final = (
+    "SELECT json_group_array(json_array(h.id, h.seen)) FROM json_each(?) x"
+    " CROSS JOIN hosts h ON h.id = x.value"
+)
+CARRY_KNOWN: Final = (
+    f"{_BATCH} UPDATE urls SET etag = e.etag, last_modified = e.last_modified,"
+    " refused = coalesce(urls.refused, new.refused), detail = coalesce(urls.detail, new.detail)"
+    f" FROM {_CARRIED} CROSS JOIN earlier e ON e.id = new.id WHERE urls.key = e.key AND urls.outcome IS NULL"
+)
+EARLIER_IDS: Final = (
+    "SELECT json_group_array(json_array(x.key, e.id)) FROM json_each(?) x"
+    " CROSS JOIN earlier e ON e.key = unhex(x.value)"
+)
+RECALL: Final = (
+    f"SELECT json_group_array(json_array(x.key, {_BEFORE})) FROM json_each(?) x"
+    " CROSS JOIN earlier e ON e.key = unhex(x.value) WHERE e.outcome IS NOT NULL"
+)
+#: With the condition of the index ``below``, so that it is used.
+EARLIER_BELOW: Final = (
+    "SELECT json_group_array(json_array(x.key, e.url)) FROM json_each(?) x"
+    " CROSS JOIN earlier p ON p.key = unhex(x.value) CROSS JOIN earlier e"
+    " ON e.via IN (p.id, p.url) AND e.outcome <> 'not_modified' AND e.kind = 0"
+    " AND (e.outcome <> 'fetched' OR e.status NOT BETWEEN 200 AND 299) AND e.reason IS NOT 'not_due'"
+)
+FAILED: Final = (
+    "SELECT id, url FROM urls WHERE id > ? AND kind = 0 AND (outcome = 'failed' OR"
+    " (outcome = 'fetched' AND (status >= 500 OR status = 429))) ORDER BY id LIMIT ?"
+)

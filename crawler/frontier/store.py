@@ -8,6 +8,7 @@ half of one, and the same command adds the seeds again.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,16 @@ from typing import Any, Final
 
 import orjson
 
+from crawler.frontier.earlier import (
+    make_earlier,
+    read_before,
+    read_below,
+    read_earlier,
+    read_failed,
+    write_memory,
+)
 from crawler.frontier.knowledge import counts, files, know, loads, read_run, read_salt, recount
+from crawler.frontier.recall import Before, Carried, Earlier
 from crawler.frontier.rows import (
     encode,
     host_of,
@@ -27,20 +37,25 @@ from crawler.frontier.rows import (
     write_host,
     write_robots,
 )
-from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, Run
+from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, FORGIVE_AFTER, Run
 from crawler.frontier.schema import URLS, open_writable
 from crawler.frontier.statements import (
+    CARRY,
+    CARRY_KNOWN,
+    CARRY_WAYS,
     COUNT_DOMAINS,
     COUNT_DUE,
     COUNT_HOSTS,
     DEFER_URLS,
     DUE_HOSTS,
     DUE_UNWANTED_HOSTS,
+    EARLIER_IDS,
     END_URLS,
     FREE_HOSTS,
     HELD_HOSTS,
     INSERT_HOSTS,
     INSERT_URLS,
+    KNOWN_OF_EARLIER,
     LEASE_HOSTS,
     LOOK_UP_HOSTS,
     LOOK_UP_URLS,
@@ -59,6 +74,7 @@ from crawler.frontier.statements import (
     RECALLED_HOSTS,
     REROUTE_URLS,
     RETURN_HOSTS,
+    SEEN_HOSTS,
 )
 from crawler.frontier.trouble import trouble, unsound
 from crawler.model.frontier import (
@@ -96,6 +112,8 @@ _WANTED: Final = 2.0
 #: Seconds between two tries to write while another process does, and how often: a minute.
 _TURN: Final = 0.002
 _MOST_TRIES: Final = 30_000
+#: Bytes: less is not worth writing the file anew.
+_COMPACTED_FROM: Final = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -151,6 +169,7 @@ class _Batch:
     hosts: dict[str, _Host] = field(default_factory=dict)
     urls: dict[bytes, _Row] = field(default_factory=dict)
     pages: dict[str, int] = field(default_factory=dict)
+    new: int = 0
 
 
 class Store:
@@ -183,9 +202,11 @@ class Store:
         self._spared_since: float | None = None
         if self._shared:
             self._db.set_busy_handler(_wait_for_turn)
+        self._remembers = False
         try:
             with trouble(path), unsound(path):
                 self._ledger = self._read_ledger()
+                self._remembers = self._has_earlier()
                 self.salt = read_salt(self._db)
             if member is None:
                 with self._transaction(durable=True):
@@ -221,7 +242,8 @@ class Store:
     def _read_ledger(self) -> _Ledger:
         known = counts(self._db)
         ids: Any = self._db.execute(
-            "SELECT coalesce((SELECT max(id) FROM urls), 0), coalesce((SELECT max(id) FROM hosts), 0)"
+            "SELECT max(coalesce((SELECT max(id) FROM urls), 0), coalesce((SELECT max(id) FROM earlier), 0)),"
+            " coalesce((SELECT max(id) FROM hosts), 0)"
         ).fetchall()[0]
         return _Ledger(
             known.seeds,
@@ -306,23 +328,31 @@ class Store:
         """As :meth:`Frontier.add`. O(requests) look-ups and inserts."""
         with self._transaction(durable=False) as ledger:
             batch = _Batch()
-            before = ledger.next_url
-            self._admit(requests, batch, ledger)
+            self._admit(requests, batch, ledger, as_before=self._remembers)
             self._write_hosts(batch)
-            return ledger.next_url - before
+            return batch.new
 
-    def _admit(self, requests: Sequence[Request], batch: _Batch, ledger: _Ledger) -> set[str]:
-        """Put in what is unknown, lower what is pending; answer the hosts that got something new."""
+    def _admit(
+        self, requests: Sequence[Request], batch: _Batch, ledger: _Ledger, *, as_before: bool = False
+    ) -> set[str]:
+        """Put in what is unknown, lower what is pending; answer the hosts that got something new. ``as_before``: under
+        the ids that the last published run had them under, which those found from them are kept with."""
         grown: set[str] = set()
         for at in range(0, len(requests), _ROWS):
-            self._admit_some(requests[at : at + _ROWS], batch, ledger, grown)
+            self._admit_some(requests[at : at + _ROWS], batch, ledger, grown, as_before)
         return grown
 
     def _admit_some(
-        self, requests: Sequence[Request], batch: _Batch, ledger: _Ledger, grown: set[str]
+        self,
+        requests: Sequence[Request],
+        batch: _Batch,
+        ledger: _Ledger,
+        grown: set[str],
+        as_before: bool,
     ) -> None:
         self._look_up_hosts(dict.fromkeys(request.host for request in requests), batch, ledger)
         self._look_up_urls([request.key for request in requests], batch)
+        ids = self._look_up_ids(requests) if as_before else {}
         new: list[tuple[Request, _Row]] = []
         changed: dict[int, _Row] = {}
         for request in requests:
@@ -330,7 +360,7 @@ class Store:
             if row is None:
                 host = batch.hosts[request.host]
                 row = _Row(
-                    ledger.next_url,
+                    ids.get(request.key, ledger.next_url),
                     host.id,
                     True,
                     request.depth,
@@ -338,7 +368,8 @@ class Store:
                     request.is_seed,
                     route=request,
                 )
-                ledger.next_url += 1
+                ledger.next_url += row.id == ledger.next_url
+                batch.new += 1
                 batch.urls[request.key] = row
                 new.append((request, row))
                 _count_new(request, host, ledger)
@@ -416,6 +447,10 @@ class Store:
             batch.hosts[name] = _Host(ledger.next_host, None, False)
             ledger.next_host += 1
         self._write(INSERT_HOSTS, [[batch.hosts[name].id, name] for name in unseen])
+
+    def _look_up_ids(self, requests: Sequence[Request]) -> dict[bytes, int]:
+        found = self._read(EARLIER_IDS, (encode([request.key.hex() for request in requests]),))
+        return {requests[place].key: row for place, row in found}
 
     def _look_up_urls(self, keys: Iterable[bytes], batch: _Batch) -> None:
         wanted = [key for key in dict.fromkeys(keys) if key not in batch.urls]
@@ -588,7 +623,6 @@ class Store:
             self._look_up_hosts(known, batch, ledger)
             self._end(settlement, batch, ledger)
             self._defer(settlement, batch)
-            before = ledger.next_url
             grown = self._admit(settlement.found, batch, ledger)
             self._put_robots(settlement, batch, ledger)
             self._return_hosts(settlement, batch, ledger)
@@ -601,7 +635,7 @@ class Store:
             self._write(COUNT_DOMAINS, list(settlement.domains.items()))
             for name, more in settlement.tally.items():
                 ledger.tally[name] = ledger.tally.get(name, 0) + more
-            return Settled(ledger.next_url - before, grown, domains=self._asked_by_all(settlement))
+            return Settled(batch.new, grown, domains=self._asked_by_all(settlement))
 
     def _asked_by_all(self, settlement: Settlement) -> dict[str, int]:
         """How often the domains that it counts for have been asked by now, where others ask as well."""
@@ -651,6 +685,7 @@ class Store:
                 ledger.final += 1
             else:
                 ledger.tally[OWN_PENDING] -= 1
+            memory = done.memory
             rows.append(
                 [
                     row.id,
@@ -658,10 +693,11 @@ class Store:
                     done.reason,
                     done.status,
                     request.depth,
-                    request.etag,
-                    request.last_modified,
+                    request.etag if memory is None else memory.etag,
+                    request.last_modified if memory is None else memory.last_modified,
                     row.late,
                     request.attempt,
+                    write_memory(memory, done.withheld),
                 ]
             )
         self._write(END_URLS, rows)
@@ -728,24 +764,96 @@ class Store:
                 raise ValueError(f"run {run.run_id} is not finished")
             self._db.execute("DROP TABLE urls")
             self._db.execute(URLS)
-            self._db.execute("DELETE FROM files")
-            self._db.execute("DELETE FROM tally")
-            self._db.execute("DELETE FROM traps")
-            self._db.execute("DELETE FROM domains")
-            self._db.execute("DELETE FROM robots WHERE expires < ?", (now - FORGET_AFTER,))
-            self._db.execute("DELETE FROM hosts WHERE due < ?", (now - FORGET_AFTER,))
-            self._db.execute("DELETE FROM robots WHERE host NOT IN (SELECT id FROM hosts)")
-            self._db.execute(
-                "UPDATE hosts SET ready = due, lease = NULL, waiting = 0, seen = 0, pages = 0, failures = 0,"
-                " closed = NULL, detail = NULL"
-            )
-            self._db.execute(
-                "UPDATE run SET run_id = ?, finished = 0, extra = ?", (run_id, orjson.dumps(extra).decode())
-            )
-            ledger.seeds = ledger.discovered = ledger.final = ledger.pending = ledger.hosts = 0
-            ledger.tally = {}
-            ledger.held = 0
-            self._seeds.clear()
+            self._start_run(run_id, now, extra, ledger)
+
+    def begin_next(self, run_id: str, now: float, extra: Mapping[str, Any], published: bool) -> None:
+        """As :meth:`Recall.begin_next`. O(hosts + what the published run had that was no page)."""
+        with self._transaction(durable=True) as ledger:
+            run = read_run(self._db)
+            if run is not None and not run.finished:
+                raise ValueError(f"run {run.run_id} is not finished")
+            if published:
+                make_earlier(self._db)
+            else:
+                self._db.execute("DROP TABLE urls")
+                self._db.execute(URLS)
+            self._start_run(run_id, now, extra, ledger)
+        self._remembers = self._has_earlier()
+
+    def _start_run(self, run_id: str, now: float, extra: Mapping[str, Any], ledger: _Ledger) -> None:
+        """Forget all of the run before but its URLs, which the caller has put away."""
+        self._db.execute("DELETE FROM files")
+        self._db.execute("DELETE FROM tally")
+        self._db.execute("DELETE FROM traps")
+        self._db.execute("DELETE FROM domains")
+        oldest = now - FORGET_AFTER
+        self._db.execute("DELETE FROM robots WHERE expires < ?", (oldest,))
+        self._db.execute(
+            "DELETE FROM hosts WHERE due < ? AND id NOT IN (SELECT host FROM earlier)", (oldest,)
+        )
+        self._db.execute(
+            "UPDATE hosts SET due = 0, mean = 0, backoff = 0, troubled_at = 0, crawl_delay = 0 WHERE due < ?",
+            (oldest,),
+        )
+        self._db.execute("DELETE FROM robots WHERE host NOT IN (SELECT id FROM hosts)")
+        self._db.execute(
+            "UPDATE hosts SET ready = due, lease = NULL, waiting = 0, seen = 0, pages = 0,"
+            " failures = iif(due < ?, 0, failures), closed = NULL, detail = NULL",
+            (now - FORGIVE_AFTER,),
+        )
+        self._db.execute(
+            "UPDATE run SET run_id = ?, finished = 0, extra = ?", (run_id, orjson.dumps(dict(extra)).decode())
+        )
+        ledger.seeds = ledger.discovered = ledger.final = ledger.pending = ledger.hosts = 0
+        ledger.tally = {}
+        ledger.held = 0
+        self._seeds.clear()
+
+    # -- the last published run --------------------------------------------------------------------------
+
+    def _has_earlier(self) -> bool:
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM earlier)").get)
+
+    def remembers(self) -> bool:
+        return self._remembers
+
+    def earlier(self, after: int, most: int) -> list[Earlier]:
+        with trouble(self._path), unsound(self._path):
+            return read_earlier(self._db, after, most)
+
+    def carry(self, pages: Sequence[Carried]) -> int:
+        """As :meth:`Recall.carry`; O(pages) look-ups and inserts."""
+        with self._transaction(durable=False) as ledger:
+            known = set(self._read(KNOWN_OF_EARLIER, (encode([page.id for page in pages]),)))
+            new = [_carried(page) for page in pages if page.id not in known]
+            self._write(CARRY_KNOWN, [_carried(page) for page in pages if page.id in known])
+            hosts = Counter(row[0] for row in self._db.execute(CARRY, (encode(new),)).fetchall())
+            self._db.execute(CARRY_WAYS, {"rows": encode(new)})
+            seen = dict(self._read(SEEN_HOSTS, (encode(list(hosts)),)))
+            self._write(COUNT_HOSTS, [[host, more, 1] for host, more in hosts.items()])
+            ledger.hosts += sum(not seen[host] for host in hosts)
+            ledger.discovered += len(new)
+            ledger.pending += len(new)
+            return len(new)
+
+    def recall(self, keys: Sequence[bytes]) -> dict[bytes, Before]:
+        with trouble(self._path), unsound(self._path):
+            return read_before(self._db, keys)
+
+    def below(self, keys: Sequence[bytes]) -> Mapping[bytes, list[str]]:
+        with trouble(self._path), unsound(self._path):
+            return read_below(self._db, keys)
+
+    def failed(self, after: int, most: int) -> list[tuple[int, str]]:
+        with trouble(self._path), unsound(self._path):
+            return read_failed(self._db, after, most)
+
+    def compact(self) -> None:
+        """Half of the file empty, and more than 16 MiB: it is written anew, O(what is in it)."""
+        with trouble(self._path):
+            pages, free = self._db.pragma("page_count"), self._db.pragma("freelist_count")
+            if free * 2 > pages and free * self._db.pragma("page_size") > _COMPACTED_FROM:
+                self._db.execute("VACUUM")
 
     def note_run(self, extra: Mapping[str, Any] | None, *, finished: bool) -> None:
         with self._transaction(durable=True):
@@ -793,6 +901,10 @@ def _wait_for_turn(tries: int) -> bool:
     """Another process writes: SQLite's own waits grow to 0.1 s, and a commit takes a few ms."""
     time.sleep(_TURN)
     return tries < _MOST_TRIES
+
+
+def _carried(page: Carried) -> list[Any]:
+    return [page.id, page.scope, page.refused, page.detail]
 
 
 def _by_priority(row: Sequence[Any]) -> tuple[int, int]:

@@ -95,13 +95,33 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What later runs of the job want to know of an answer: the server's words for it, and what it is compared by.
+
+    ``digest`` and ``text_digest`` are the first 8 bytes of them (b"" where there is none): they are only ever compared
+    with those of the same URL, and 2^-64 is less than what goes wrong on a disk. ``visited`` is when it was last asked,
+    ``interval`` how long it need not be asked again; both in Unix seconds.
+    """
+
+    etag: str | None = None
+    last_modified: str | None = None
+    digest: bytes = b""
+    text_digest: bytes = b""
+    visited: int = 0
+    interval: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """A URL that came to its end. ``status`` is the HTTP status or None."""
+    """A URL that came to its end. ``status`` is the HTTP status or None. ``withheld``: it has no record, as nothing has
+    changed (``--only-changed``)."""
 
     request: Request
     outcome: Outcome
     reason: Reason | None
     status: int | None
+    memory: Memory | None = None
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,6 +219,61 @@ class Output:
     warc: bool = _setting(False, "the HTTP messages as well, in WARC files with a CDXJ index", flag="--warc")
     part_size: int = _setting(256 * MIB, "a part is closed when it has grown to this", unit="bytes")
     part_time: float = _setting(3600.0, "a part is closed when it is this old", unit="s")
+    only_changed: bool = _setting(
+        False,
+        "records of what is new, changed or gone since the last published run only",
+        flag="--only-changed",
+    )
+    keep_runs: int | None = _setting(
+        None, "runs kept, the published one always among them; none: all", flag="--keep-runs"
+    )
+    keep_for: float | None = _setting(
+        None, "a run older than this is deleted, the published one never", unit="s"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Revisit:
+    """``[revisit]``: what a run does with what the last published run of its job has found."""
+
+    recrawl: bool = _setting(
+        True,
+        "a new run asks what the last published one had whether it has changed; false: all is new to it",
+        flag="--no-recrawl",
+    )
+    compare: str = _setting(
+        "auto",
+        "what tells changed from unchanged: text (the main text, not the shell), body (every byte), auto (text,"
+        " but body in the first run of a job whose delay is 0)",
+        flag="--compare",
+    )
+    every: float | None = _setting(None, "a page is asked again no sooner; none: by every run", unit="s")
+    floor: float | None = _setting(
+        None, "a page that changes is asked again sooner, down to this; none: as every", unit="s"
+    )
+    ceiling: float | None = _setting(
+        None, "a page that stays as it is is asked again later, up to this; none: as every", unit="s"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """``[gate]``: what a finished run has to be to be published as ``latest``, beside having one good page."""
+
+    max_failed: float | None = _setting(
+        None, "share of the URLs that may have failed or answered 5xx or 429, 0 to 1"
+    )
+    least_of_median: float | None = _setting(
+        0.7, "good pages, as a share of the median of earlier published runs, at least"
+    )
+    most_of_median: float | None = _setting(
+        None, "good pages, as a share of the median of earlier published runs, at most"
+    )
+    runs: int = _setting(5, "earlier published runs that make the median")
+    max_gone: float | None = _setting(
+        0.3, "share of the last published run's pages that may be gone (404 or 410), 0 to 1"
+    )
+    required: tuple[str, ...] = _setting((), "URLs that must have come well (2xx or not modified)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +361,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     frontier: FrontierSettings = field(default_factory=FrontierSettings)
     output: Output = field(default_factory=Output)
+    revisit: Revisit = field(default_factory=Revisit)
+    gate: Gate = field(default_factory=Gate)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)
     on_finish: OnFinish = field(default_factory=OnFinish)

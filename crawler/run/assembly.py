@@ -11,6 +11,7 @@ from crawler.content.robots import product_token
 from crawler.engine.allowance import Allowance
 from crawler.engine.clock import Clock
 from crawler.engine.crawler import Crawler
+from crawler.engine.recrawl import Recrawl
 from crawler.engine.sitemap_desk import listed_sitemaps
 from crawler.fetch.budget import Budget, fit, raise_open_files
 from crawler.fetch.session import Session
@@ -21,7 +22,7 @@ from crawler.model.request import Request
 from crawler.model.settings import Settings
 from crawler.rules.addresses import AddressRules
 from crawler.rules.scope import ScopeRules
-from crawler.rules.url import key_of
+from crawler.rules.url import UrlRefused, key_of, seed_url
 from crawler.run.agent import masked_agents, user_agent
 from crawler.run.seeding import Seeder
 from crawler.run.shares import share_of, with_processes
@@ -47,6 +48,7 @@ class Plan:
         """Raises :class:`~crawler.model.errors.UsageError`. Raises the soft limit of open files to the hard one."""
         AddressRules(settings.http.allow_networks)
         listed_sitemaps(settings.scope)
+        _check_comparison(settings)
         if settings.output.warc and settings.output.path == "-":
             raise UsageError("[output] warc: an archive needs a folder; --output - is one stream")
         settings = with_processes(settings)
@@ -73,7 +75,12 @@ class Plan:
         return notes
 
     def seeder(self, frontier: RunFrontier) -> Seeder:
-        return Seeder(self.scope, partial(_key, frontier.salt), self.settings.scope.max_url)
+        return Seeder(self.scope, self.key_of(frontier), self.settings.scope.max_url)
+
+    @staticmethod
+    def key_of(frontier: RunFrontier) -> Callable[[str], bytes]:
+        """The key of a canonical URL in this frontier."""
+        return partial(_key, frontier.salt)
 
     @asynccontextmanager
     async def crawler(
@@ -88,6 +95,7 @@ class Plan:
         scope_rule: ScopeRule | None = None,
         next_visit: NextVisit | None = None,
         on_result: OnResult | None = None,
+        recrawl: Recrawl | None = None,
     ) -> AsyncIterator[tuple[Crawler, Session]]:
         """A crawler over one session of its own, made in the running loop and closed at the end."""
         settings = self.settings
@@ -104,7 +112,7 @@ class Plan:
             archives=settings.output.warc,
         )
         try:
-            key: Callable[[str], bytes] = partial(_key, frontier.salt)
+            key = self.key_of(frontier)
             yield (
                 Crawler(
                     settings,
@@ -123,11 +131,28 @@ class Plan:
                     scope_rule=scope_rule,
                     next_visit=next_visit,
                     on_result=on_result,
+                    recrawl=recrawl,
                 ),
                 session,
             )
         finally:
             await session.close()
+
+
+def _check_comparison(settings: Settings) -> None:
+    """Raises :class:`UsageError` for what would have no effect, or name no URL."""
+    for text in settings.gate.required:
+        try:
+            seed_url(text, max_length=settings.scope.max_url)
+        except UrlRefused as refused:
+            raise UsageError(f"[gate] required: {text[:200]!r} is no URL ({refused.detail})") from None
+    if not settings.output.only_changed:
+        return
+    if settings.output.path == "-" or settings.frontier.url == "memory" or not settings.revisit.recrawl:
+        raise UsageError(
+            "[output] only_changed: there is nothing to compare with; it needs files, a state that outlasts the run"
+            " (not --output -, nor --frontier memory) and [revisit] recrawl"
+        )
 
 
 def _key(salt: int, href: str) -> bytes:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.engine.snapshot import Snapshot
-from crawler.frontier import RunFrontier
+from crawler.frontier import Recall, RunFrontier
 from crawler.model.errors import StorageError, UsageError
 from crawler.run.abandoning import abandon
 from crawler.run.ending import FINISHED, GATED, Ending, places, publish
+from crawler.run.gate import is_past, past_of
 from crawler.run.layout import JobFolder, read_json, write_json
 from crawler.run.start import RunInfo, Start, iso
 
@@ -40,7 +41,7 @@ async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> En
         return None
     if not start.fresh:
         start.on_start(RunInfo(start.job, known.run_id, True, Snapshot))
-    await publish(frontier, folder, known.run_id, known.extra, content, code)
+    await publish(start, frontier, folder, known.run_id, known.extra, content, code)
     log.info(
         f"run {known.run_id} had ended but for its last steps: completed",
         extra={"outcome": content["outcome"]},
@@ -77,6 +78,7 @@ def _is_an_account(extra: Mapping[str, Any]) -> bool:
         and all(isinstance(section, dict) for each in settings if each for section in each.values())
         and all(isinstance(extra.get(name, ""), str) for name in ("started_at", "finished_at", "job"))
         and all(isinstance(each, dict) for each in noted.values())
+        and is_past(extra)
         and all(isinstance(pair, list) and len(pair) == 2 for pair in examples.values())
     )
 
@@ -98,8 +100,11 @@ async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Begin
         finished = known.extra.get("finished_at", "an earlier time")
         log.info(f"run {known.run_id} finished at {finished}; starting a new run")
     run_id = folder.new_run_id(start.at)
-    extra = {"job": start.job, "started_at": iso(start.at), "starts": [this]}
-    await frontier.begin_run(run_id, start.at, extra, abandon=start.fresh)
+    extra = {"job": start.job, "started_at": iso(start.at), "starts": [this], **past_of(known)}
+    if known is not None and known.finished and isinstance(frontier, Recall):
+        await frontier.begin_next(run_id, start.at, extra, published=known.extra.get("code") == FINISHED)
+    else:
+        await frontier.begin_run(run_id, start.at, extra, abandon=start.fresh)
     if start.settings.frontier.url == "memory":
         write_json(
             folder.only_in_memory(run_id),

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
+from crawler.engine.recrawl import Recrawl
 from crawler.frontier import RunFrontier, SharedFrontier, open_frontier, state_path
 from crawler.model.errors import StorageError
 from crawler.model.protocols import Sink
@@ -19,7 +20,18 @@ from crawler.run.abandoning import abandon_dead
 from crawler.run.account import Account
 from crawler.run.assembly import Plan, longest_delay
 from crawler.run.beginning import Beginning, begin, complete, require_own
-from crawler.run.ending import FINISHED, GATED, NO_ROOM, Crawled, Ending, end, run_json, verdict
+from crawler.run.carrying import recrawl_of
+from crawler.run.ending import (
+    FINISHED,
+    GATED,
+    NO_ROOM,
+    Crawled,
+    Ending,
+    end,
+    missing_of,
+    run_json,
+    verdict,
+)
 from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.leftovers import close_parts
 from crawler.run.lock import Lock
@@ -115,6 +127,7 @@ async def _to_files(start: Start) -> Ending:
                 resumed=run.resumed,
                 before=run.extra,
                 folders=folders,
+                recrawl=await recrawl_of(start, frontier, run.extra),
             )
         return await end(start, frontier, folder, run.run_id, run.extra, crawled)
 
@@ -145,10 +158,11 @@ async def _to_stdout(start: Start) -> Ending:
             # The reader has had enough: `... | head`. No fault, and nobody is there to be told.
             return Ending(NO_ROOM, "stopped", {})
         counts = await frontier.counts()
-        code, outcome = verdict(crawled.ended, counts)
+        missing = await missing_of(start, frontier)
+        code, outcome, reasons = verdict(crawled.ended, counts, [], missing, start.settings.gate)
         if code in (FINISHED, GATED):
             await frontier.finish_run()
-        return Ending(code, outcome, run_json(start, run_id, outcome, crawled, counts, [], {}))
+        return Ending(code, outcome, run_json(start, run_id, outcome, crawled, counts, [], {}, reasons))
 
 
 def _hold(stack: AsyncExitStack, state: Path) -> Lock:
@@ -167,11 +181,14 @@ async def _crawl(
     resumed: bool,
     before: Mapping[str, Any] = MappingProxyType({}),
     folders: Sequence[Path] = (),
+    recrawl: Recrawl | None = None,
 ) -> Crawled:
     seeder = start.plan.seeder(frontier)
     batches = seeder.batches(start.lines)
     outlook = Outlook(start, frontier)
-    async with start.plan.crawler(frontier, sink, outlook.watched(batches), run_id=run_id) as (
+    async with start.plan.crawler(
+        frontier, sink, outlook.watched(batches), run_id=run_id, recrawl=recrawl
+    ) as (
         crawler,
         session,
     ):
@@ -211,10 +228,14 @@ async def _crawl_together(
         locks=[lock.descriptor for lock in locks],
         before=Account(examples=run.extra.get("examples", {}), noted=run.extra.get("noted", {})),
     )
+    recrawl = await recrawl_of(start, frontier, run.extra)
+    watched = outlook.watched(batches)
     with start.signals.stopping(team), _watching(start, team, folders, outlook):
         start.on_start(RunInfo(start.job, run.run_id, run.resumed, team.snapshot))
         try:
-            return await team.crawl(outlook.watched(batches), seeder.counts)
+            if recrawl is not None and recrawl.carry_over is not None:
+                await team.prepare(watched, recrawl.carry_over)
+            return await team.crawl(watched, seeder.counts)
         finally:
             await batches.aclose()
 

@@ -14,12 +14,18 @@ from crawler.engine.crawler import Ended, Stopped
 from crawler.engine.meter import Meter
 from crawler.engine.timeline import joined
 from crawler.fetch.session import Wire
-from crawler.frontier import RunFrontier
+from crawler.frontier import Recall, RunFrontier
 from crawler.model.errors import StorageError
 from crawler.model.frontier import Counts
+from crawler.model.settings import Gate
+from crawler.rules.recrawl import Shape, shape_of
+from crawler.rules.url import seed_url
 from crawler.run.configuration import settings_as_dict
+from crawler.run.failures import write_failed
+from crawler.run.gate import Counted, judge
 from crawler.run.layout import JobFolder, write_json
 from crawler.run.manifest import manifest
+from crawler.run.retention import delete_outdated
 from crawler.run.seeding import SeedCounts
 from crawler.run.start import Start, iso
 
@@ -59,7 +65,9 @@ async def end(
 ) -> Ending:
     """Parts are closed; now run.json, then ``latest``, then the finished mark."""
     counts = await frontier.counts()
-    code, outcome = verdict(crawled.ended, counts)
+    past = extra.get("past", [])
+    missing = await missing_of(start, frontier)
+    code, outcome, reasons = verdict(crawled.ended, counts, past, missing, start.settings.gate)
     if code == STOPPED and start.no_room:
         code = NO_ROOM
     if counts.hosts > _HOSTS_WITHOUT_CONTACT and not start.settings.http.contact:
@@ -68,12 +76,13 @@ async def end(
             " can reach you"
         )
     files = await frontier.files()
-    content = run_json(start, run_id, outcome, crawled, counts, files, extra)
+    content = run_json(start, run_id, outcome, crawled, counts, files, extra, reasons)
     content["started_at"] = extra.get("started_at", content["started_at"])
+    await write_failed(frontier, folder.run(run_id))
     write_json(folder.run(run_id) / "run.json", content)
     folder.only_in_memory(run_id).unlink(missing_ok=True)
     if code in (FINISHED, GATED):
-        await publish(frontier, folder, run_id, extra, content, code)
+        await publish(start, frontier, folder, run_id, extra, content, code)
     else:
         told = {"examples": crawled.meter.examples, "noted": crawled.meter.noted}
         await frontier.note_run({**extra, **told, "timeline": content["timeline"]})
@@ -81,6 +90,7 @@ async def end(
 
 
 async def publish(
+    start: Start,
     frontier: RunFrontier,
     folder: JobFolder,
     run_id: str,
@@ -88,18 +98,41 @@ async def publish(
     content: Mapping[str, Any],
     code: int,
 ) -> None:
-    """``latest``, then the finished mark."""
+    """``latest``, then the finished mark; then what is outdated goes."""
     if code == FINISHED:
         folder.publish(run_id)
-    await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code})
+    good = Counted.of(await frontier.counts(), []).good
+    await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code, "good": good})
+    delete_outdated(folder, run_id, time.time(), start.settings.output)
+    if isinstance(frontier, Recall):
+        await frontier.compact()
 
 
-def verdict(ended: Ended, counts: Counts) -> tuple[int, str]:
-    """The exit code and the outcome. The default gate: a run without a single 2xx or 304 isn't published."""
+async def missing_of(start: Start, frontier: RunFrontier) -> list[str]:
+    """Those of ``[gate] required`` that did not come well. A look-up each."""
+    missing = []
+    key_of = start.plan.key_of(frontier)
+    for text in start.settings.gate.required:
+        url, _ = seed_url(text, max_length=start.settings.scope.max_url)
+        known = await frontier.know(key_of(url.href))
+        shape = (
+            None
+            if known is None or known.pending or known.outcome is None
+            else shape_of(known.outcome, known.reason, known.status)
+        )
+        if shape is not Shape.PAGE:
+            missing.append(url.href)
+    return missing
+
+
+def verdict(
+    ended: Ended, counts: Counts, past: Sequence[int], missing: Sequence[str], settings: Gate
+) -> tuple[int, str, list[str]]:
+    """The exit code, the outcome, and why the gate says no."""
     if ended.stopped is not Stopped.FINISHED:
-        return STOPPED, "stopped"
-    good = counts.tally.get("status.2xx", 0) + counts.tally.get("outcome.not_modified", 0)
-    return (FINISHED, "finished") if good else (GATED, "gated")
+        return STOPPED, "stopped", []
+    reasons = judge(Counted.of(counts, past), past, missing, settings)
+    return (GATED, "gated", reasons) if reasons else (FINISHED, "finished", [])
 
 
 def run_json(
@@ -110,6 +143,7 @@ def run_json(
     counts: Counts,
     files: Sequence[Any],
     extra: Mapping[str, Any],
+    gate: Sequence[str] = (),
 ) -> dict[str, Any]:
     """``extra`` is what the state keeps of the run beside the frontier."""
     stopped = crawled.ended.stopped
@@ -131,6 +165,7 @@ def run_json(
         seeds_without_scheme=crawled.seeds.without_scheme,
         warnings=start.warnings,
         timeline=joined(extra.get("timeline"), iso(start.at), crawled.timeline),
+        gate=gate,
     )
 
 

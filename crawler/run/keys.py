@@ -21,6 +21,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "scope.seed_redirects": ("domain", "any"),
     "output.body": ("html", "text", "markdown", "none"),
     "output.compress": ("none", "zstd", "gzip"),
+    "revisit.compare": ("auto", "text", "body"),
     "log.progress": ("auto", "always", "never"),
     "log.format": ("auto", "text", "json"),
     "log.level": ("error", "warning", "info", "debug"),
@@ -40,6 +41,10 @@ _WORDS: Final[Mapping[str, str]] = {
     "http.proxy": "an http:// URL",
     "http.min_rate": "bytes a second, or a text like 1k; 0: off",
     "limits.rate": "requests a second, more than 0, or none",
+    "gate.max_failed": "a share from 0 to 1, or none",
+    "gate.least_of_median": "a share, 0 or more, or none",
+    "gate.most_of_median": "a share, 0 or more, or none",
+    "gate.max_gone": "a share from 0 to 1, or none",
     "frontier.url": "sqlite, sqlite:///PATH or memory",
     "metrics.listen": "a port, or ADDRESS:PORT such as 127.0.0.1:9464",
     "metrics.textfile": "a file whose name ends in .prom",
@@ -53,7 +58,7 @@ WORKED_OUT: Final[Mapping[str, str]] = {"crawl.processes": "auto"}
 #: Whole numbers may be 0 here; everywhere else 0 would mean that nothing can happen.
 FROM_ZERO: Final = frozenset({"scope.depth", "http.min_rate", "http.max_redirects"})
 
-#: Durations that may be 0; of the others something has to be left.
+#: Durations and shares that may be 0; of the others something has to be left.
 FROM_NO_TIME: Final = frozenset(
     {
         "politeness.delay",
@@ -64,6 +69,10 @@ FROM_NO_TIME: Final = frozenset(
         "http.dns_keep",
         "http.keepalive",
         "limits.grace",
+        "gate.max_failed",
+        "gate.least_of_median",
+        "gate.most_of_median",
+        "gate.max_gone",
     }
 )
 

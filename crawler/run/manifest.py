@@ -11,6 +11,7 @@ from crawler.engine.meter import Meter
 from crawler.fetch.session import Wire
 from crawler.model.frontier import Counts, FileMark
 from crawler.model.reasons import Outcome, Reason
+from crawler.run.gate import gone_of
 from crawler.sink.archive import is_archive
 
 SCHEMA: Final = "run/1"
@@ -40,6 +41,7 @@ def manifest(
     seeds_without_scheme: int,
     warnings: Sequence[str],
     timeline: Sequence[Mapping[str, Any]] = (),
+    gate: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The content of run.json. Counters are the run's, over all its starts; ``connections`` this start's."""
     tally = counts.tally
@@ -63,6 +65,9 @@ def manifest(
         "reasons": _reasons(tally, meter),
         "statuses": _below("status.", tally),
         "failed_or_5xx": tally.get("failed_or_5xx", 0),
+        "changes": gone_of(_below("change.", tally), outcome == "finished"),
+        "withheld": _withheld(tally),
+        "gate": list(gate),
         "wire_bytes": tally.get("wire_bytes", 0),
         "requests": tally.get("requests", 0),
         "retries": tally.get("retries", 0),
@@ -104,6 +109,17 @@ def _reasons(tally: Mapping[str, int], meter: Meter) -> dict[str, Any]:
             url, detail = meter.examples.get(reason.value, (None, None))
             reasons[reason.value] = {"count": count, "example": url, "detail": detail}
     return reasons
+
+
+def _withheld(tally: Mapping[str, int]) -> dict[str, Any]:
+    """What has no record, as nothing has changed: counted like what has one."""
+    return {
+        "count": tally.get("withheld", 0),
+        "outcomes": _below("withheld.outcome.", tally),
+        "reasons": _below("withheld.reason.", tally),
+        "statuses": _below("withheld.status.", tally),
+        "failed_or_5xx": tally.get("withheld.failed_or_5xx", 0),
+    }
 
 
 def _traps(tally: Mapping[str, int], meter: Meter) -> list[dict[str, Any]]:

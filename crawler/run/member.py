@@ -34,6 +34,7 @@ from crawler.model.errors import CrawlerError
 from crawler.model.request import Request
 from crawler.run.account import Account
 from crawler.run.assembly import Plan, longest_delay
+from crawler.run.carrying import comparing
 from crawler.run.loop import loop_factory
 from crawler.run.orders import LogPipe, Orders, line, read_orders
 from crawler.run.sinks import make_sink
@@ -167,6 +168,7 @@ async def _crawl(orders: Orders, pipe: Pipe) -> Mapping[str, Any]:
             run_id=orders.run_id,
             allowance=Allowance.on(board, settings.limits),
             clock=clock,
+            recrawl=await comparing(settings, frontier),
         ) as (crawler, session):
             pipe.obey(crawler)
             reporting = asyncio.create_task(_report(crawler, session, pipe), name="reports")

@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +143,24 @@ class Team:
             tally=self._counts.tally,
         )
 
+    async def prepare(
+        self,
+        seeds: AsyncIterator[Sequence[Request]],
+        carry_over: Callable[[Callable[[], bool]], Awaitable[None]],
+    ) -> None:
+        """Before :meth:`crawl`: seeds, then the pages of the last published run, before anything is asked."""
+        seeder = asyncio.create_task(self._seed(seeds), name="seeder")
+        stop = asyncio.create_task(self._stopped.wait(), name="stop")
+        try:
+            await asyncio.wait({seeder, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if seeder.done():
+                seeder.result()
+                await carry_over(self._stopped.is_set)
+        finally:
+            for task in (seeder, stop):
+                task.cancel()
+            await asyncio.gather(seeder, stop, return_exceptions=True)
+
     async def crawl(self, seeds: AsyncIterator[Sequence[Request]], counts: SeedCounts) -> Crawled:
         """Until nothing is left, a limit is reached or :meth:`stop` is called.
 
@@ -151,10 +169,9 @@ class Team:
         seats = [
             asyncio.create_task(self._keep(worker), name=f"worker-{worker}") for worker in range(self._number)
         ]
-        others = [
-            asyncio.create_task(self._seed(seeds), name="seeder"),
-            asyncio.create_task(self._watch(), name="watch"),
-        ]
+        others = [asyncio.create_task(self._watch(), name="watch")]
+        if not self._stops:
+            others.append(asyncio.create_task(self._seed(seeds), name="seeder"))
         try:
             running = {*seats, *others}
             while not all(seat.done() for seat in seats):

@@ -354,6 +354,11 @@ def _check_time_zone(name: str) -> None:
         raise _UnfitError(str(error)) from None
 
 
+def _check_share(share: float) -> None:
+    if share > 1:
+        raise _UnfitError("1 is all of them")
+
+
 def _check_ca_file(path: str) -> None:
     if not Path(path).is_file():
         raise _UnfitError("there is no such file")
@@ -374,6 +379,8 @@ _CHECKS: Final[Mapping[str, Callable[[Any], None]]] = {
     "metrics.textfile": _check_textfile,
     "jobs.cron": _check_cron,
     "jobs.time_zone": _check_time_zone,
+    "gate.max_failed": _check_share,
+    "gate.max_gone": _check_share,
 }
 
 

@@ -22,7 +22,19 @@ def test_every_setting_is_in_config_toml_with_its_default(tmp_path):
     file = tmp_path / "config.toml"
     file.write_text(text, "utf-8")
     made, origins = load({}, {}, file)
-    for section in ("crawl", "scope", "politeness", "robots", "http", "limits", "frontier", "output", "log"):
+    for section in (
+        "crawl",
+        "scope",
+        "politeness",
+        "robots",
+        "http",
+        "limits",
+        "frontier",
+        "output",
+        "revisit",
+        "gate",
+        "log",
+    ):
         assert getattr(made, section) == getattr(Settings(), section)
     assert {origins[key.path] for key in keys()} == {str(file)}
 

@@ -491,7 +491,7 @@ async def test_a_new_run_forgets_urls_and_keeps_politeness(frontier: RunFrontier
     assert taken.leases[0].state == IDLE
     assert taken.next_due == NOW + 60
     lease = await take_one(frontier, NOW + 60)
-    assert lease.state == replace(learnt, pages=0, failures=0, closed=None, detail=None)
+    assert lease.state == replace(learnt, pages=0, closed=None, detail=None)
     assert lease.robots == {"http://a": robots[0]}
 
 

@@ -1,0 +1,20 @@
+"""What a crawl is told of the runs before it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from crawler.frontier.recall import Recall
+
+
+@dataclass(frozen=True, slots=True)
+class Recrawl:
+    """``remembers``: there is a published run to compare with. ``text``: main texts are digested. ``carry_over``, where
+    there is something to carry over: it puts the pages of that run into this one, once all seeds are known, until told
+    to stop by the callable that it is given."""
+
+    frontier: Recall
+    remembers: bool
+    text: bool
+    carry_over: Callable[[Callable[[], bool]], Awaitable[None]] | None = None

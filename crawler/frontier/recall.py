@@ -1,0 +1,90 @@
+"""What a frontier remembers of the last published run of its job, for those that can: the part of a recrawl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from crawler.model.frontier import Memory
+from crawler.model.reasons import Outcome, Reason
+from crawler.model.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How the last published run ended one URL, and what is remembered of the answer."""
+
+    outcome: Outcome
+    reason: Reason | None
+    status: int | None
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A page that the last published run had. ``id`` is its place in it.
+
+    ``seed_known``: the seed that it comes from is a seed, or a sitemap, of this run too; None where only the text of
+    its URL (``request.seed``) is known.
+    """
+
+    id: int
+    request: Request
+    before: Before
+    seed_known: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A page of the last published run that this one starts from. ``refused``: it need not be asked (``not_due``)."""
+
+    id: int
+    scope: str
+    refused: Reason | None = None
+    detail: str | None = None
+
+
+@runtime_checkable
+class Recall(Protocol):
+    """A frontier that keeps the last published run beside the one under way. Every method is atomic."""
+
+    async def begin_next(self, run_id: str, now: float, extra: Mapping[str, Any], *, published: bool) -> None:
+        """As ``begin_run`` behind a finished run. ``published``: what that one knows of its URLs takes the place of
+        what was remembered; else what was remembered stays."""
+        ...
+
+    async def remembers(self) -> bool:
+        """Is there a published run to compare with?"""
+        ...
+
+    async def earlier(self, after: int, most: int) -> Sequence[Earlier]:
+        """Its pages (2xx, not modified, not due) in the order of their ids, those above ``after``."""
+        ...
+
+    async def carry(self, pages: Sequence[Carried]) -> int:
+        """Put these into the run under way, with their way here and the server's words for them, as found; answer how
+        many were new. A pending URL that is known already gets those words, and ``refused``."""
+        ...
+
+    async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:
+        """How the last published run ended each of these URLs; those that it did not have are missing."""
+        ...
+
+    async def below(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[str]]:
+        """For each of these pages of the last published run: URLs that it has led to and which were no pages then, so
+        that nothing but its links would ask them again."""
+        ...
+
+    async def compact(self) -> None:
+        """Give back to the disk what earlier runs took, where that is worth it."""
+        ...
+
+
+@runtime_checkable
+class Failures(Protocol):
+    """A frontier that can say which URLs failed."""
+
+    async def failed(self, after: int, most: int) -> Sequence[tuple[int, str]]:
+        """URLs of this run that failed, or ended with a 5xx or 429, by their places: those above ``after``."""
+        ...

@@ -1,0 +1,113 @@
+"""What has changed since the last published run, and when a page is asked again: pure, O(1).
+
+Law: nothing is said of what this run could not see. A failure, a 5xx and a 429 are no change, and 404 and 410 alone
+are ``gone``.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import Final
+
+from crawler.model.frontier import Memory
+from crawler.model.reasons import Outcome, Reason
+from crawler.model.settings import Revisit
+
+#: What an interval is multiplied by when its page has changed, and when it has not (Nutch's AdaptiveFetchSchedule has
+#: 0.8 and 1.4; these find the pace of a page in half the visits).
+_SOONER: Final = 0.5
+_LATER: Final = 1.5
+
+
+class Change(StrEnum):
+    """The ``change`` field of a record."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    GONE = "gone"
+
+
+class Shape(Enum):
+    """What an answer is, as far as a later run compares it."""
+
+    PAGE = "a page that is there"
+    REDIRECT = "a redirect"
+    GONE = "404 or 410"
+    OTHER = "another answer of the server, such as 403"
+
+
+def shape_of(outcome: Outcome, reason: Reason | None, status: int | None) -> Shape | None:
+    """None where nothing can be said: it failed, was skipped, or answered 5xx or 429."""
+    match outcome:
+        case Outcome.NOT_MODIFIED:
+            return Shape.PAGE
+        case Outcome.REDIRECTED:
+            return Shape.REDIRECT
+        case Outcome.SKIPPED if reason is Reason.NOT_DUE:
+            return Shape.PAGE
+        case Outcome.FETCHED if status is not None:
+            if 200 <= status < 300:
+                return Shape.PAGE
+            if status in (404, 410):
+                return Shape.GONE
+            return None if status == 429 or status >= 500 else Shape.OTHER
+    return None
+
+
+def change_of(
+    now: Shape | None, memory: Memory, before: Shape | None, remembered: Memory | None
+) -> Change | None:
+    """``now`` and ``memory`` are of this run's answer, ``before`` and ``remembered`` of the last published run's; None
+    where it had none.
+
+    Pages are compared by the digests of their main texts where both are known, else by those of their bodies; redirects
+    by their targets.
+    """
+    if now is None:
+        return None
+    if before is None or remembered is None:
+        return Change.NEW
+    if now is not before:
+        if now is Shape.PAGE:
+            # It had an answer, but no page.
+            return Change.NEW
+        return Change.GONE if now is Shape.GONE and before is Shape.PAGE else Change.CHANGED
+    if now is Shape.PAGE or now is Shape.REDIRECT:
+        return Change.UNCHANGED if _same(memory, remembered) else Change.CHANGED
+    return Change.UNCHANGED
+
+
+def _same(memory: Memory, remembered: Memory) -> bool:
+    if memory.digest == remembered.digest:
+        return True
+    return bool(memory.text_digest) and memory.text_digest == remembered.text_digest
+
+
+def next_interval(interval: int, change: Change | None, settings: Revisit) -> int:
+    """Seconds until a page is asked again: ``every``; half as long each time that it has changed, down to ``floor``,
+    and half again as long each time that it has not, up to ``ceiling``. 0: by every run."""
+    every = settings.every
+    if every is None:
+        return 0
+    least = min(every, settings.floor if settings.floor is not None else every)
+    most = max(every, settings.ceiling if settings.ceiling is not None else every)
+    wanted = float(interval) if interval > 0 and change is not Change.NEW else every
+    if change is Change.CHANGED:
+        wanted *= _SOONER
+    elif change is Change.UNCHANGED:
+        wanted *= _LATER
+    return max(1, round(min(max(wanted, least), most)))
+
+
+def due_at(memory: Memory, settings: Revisit) -> float:
+    """Unix seconds from which on a page may be asked again; 0 where each run asks."""
+    if settings.every is None or memory.visited <= 0:
+        return 0.0
+    interval = memory.interval if memory.interval > 0 else settings.every
+    if settings.ceiling is None:
+        # What was set when it was last asked may have been shortened since.
+        interval = min(interval, settings.every)
+    else:
+        interval = min(interval, max(settings.ceiling, settings.every))
+    return memory.visited + interval

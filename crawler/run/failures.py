@@ -1,0 +1,43 @@
+"""failed.txt: what failed, one URL a line, so that it is a seeds file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+import aiofiles
+
+from crawler.frontier import Failures, RunFrontier
+from crawler.model.errors import StorageError
+
+_BATCH: Final = 10_000
+
+
+async def write_failed(frontier: RunFrontier, folder: Path) -> None:
+    """Replace failed.txt in the run's folder; an empty one where nothing failed. O(URLs), a batch in memory.
+
+    Raises :class:`StorageError`.
+    """
+    if not isinstance(frontier, Failures):
+        return
+    path, made = folder / "failed.txt", folder / ".failed.txt.new"
+    try:
+        async with aiofiles.open(await asyncio.to_thread(_made, made), "wb") as file:
+            after = 0
+            while failed := await frontier.failed(after, _BATCH):
+                await file.write("".join(f"{url}\n" for _, url in failed).encode("utf-8", "replace"))
+                after = failed[-1][0]
+            await file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+        await asyncio.to_thread(os.replace, made, path)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: {error.strerror}; nothing committed is lost: run again to go on"
+        ) from error
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,165 @@
+"""The last published run beside the one under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from crawler.frontier import Carried, Failures, Recall, RunFrontier, SqliteFrontier
+from crawler.model.frontier import Counts, Done, Memory
+from crawler.model.reasons import Outcome, Reason
+from crawler.model.request import Request
+from tests.frontier.vocabulary import SqliteMaker, done, finish, page, seed, settlement
+
+NOW = 1000.0
+KNOWN = Memory('"v1"', "Thu, 01 Jan 1970 00:00:00 GMT", b"12345678", b"abcdefgh", 900, 60)
+
+
+async def publish(frontier: SqliteFrontier, *, pages: Sequence[Request] = (), **ends: Any) -> None:
+    """A run of a seed and ``pages`` found on it, each of them ended as ``ends`` says by path, else well."""
+    await frontier.begin_run("one", NOW)
+    await frontier.add([seed("a/")])
+    first, more = True, True
+    while more:
+        taken = await frontier.take(NOW, 9, 99)
+        more = bool(taken.leases)
+        for lease in taken.leases:
+            finals = []
+            for request in lease.requests:
+                path = request.url.rpartition("/")[2]
+                finals.append(replace(ends.get(path, done(request)), request=request, memory=KNOWN))
+            found = list(pages) if first else []
+            first = False
+            await frontier.settle(NOW, replace(finish(lease), done=finals, found=found))
+    await frontier.finish_run({"code": 0})
+
+
+def found(url: str, depth: int = 1) -> Request:
+    return page(url, via="http://a/", seed="http://a/", depth=depth, priority=depth)
+
+
+async def all_of(frontier: SqliteFrontier) -> list[Any]:
+    return list(await frontier.earlier(0, 999))
+
+
+async def test_the_pages_of_a_published_run_are_remembered(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    assert isinstance(frontier, Recall)
+    assert isinstance(frontier, Failures)
+    lost = Done(found("a/2"), Outcome.FAILED, Reason.TIMEOUT_BODY, None)
+    gone = Done(found("a/3"), Outcome.FETCHED, None, 404)
+    await publish(frontier, pages=[found("a/1"), found("a/2"), found("a/3")], **{"2": lost, "3": gone})
+    assert not await frontier.remembers()
+    assert [url for _, url in await frontier.failed(0, 9)] == ["http://a/2"]
+    await frontier.begin_next("two", NOW, {}, published=True)
+    assert await frontier.remembers()
+    assert await frontier.counts() == await frontier.recount() == Counts()
+    await frontier.add([seed("a/")])
+    root, first = await all_of(frontier)
+    assert (root.request.url, first.request.url) == ("http://a/", "http://a/1")
+    assert root.before.memory == first.before.memory == KNOWN
+    assert root.seed_known
+    assert first.seed_known
+    before = await frontier.recall([found("a/2").key, found("a/3").key, found("a/9").key])
+    assert {one.status for one in before.values()} == {None, 404}
+    below = await frontier.below([seed("a/").key, found("a/1").key])
+    assert sorted(below[seed("a/").key]) == ["http://a/2", "http://a/3"]
+    assert found("a/1").key not in below
+
+
+async def test_what_is_carried_over_is_found_once_and_keeps_its_way(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    await publish(frontier, pages=[found("a/1"), found("b/1")])
+    await frontier.begin_next("two", NOW, {}, published=True)
+    await frontier.add([seed("a/")])
+    pages = [
+        Carried(one.id, one.request.scope, Reason.NOT_DUE if one.request.host == "b" else None, "later")
+        for one in await all_of(frontier)
+    ]
+    assert await frontier.carry(pages) == 2
+    frontier = await sqlite.crash()
+    assert await frontier.carry(pages) == 0, "again after a crash: nothing twice"
+    counts = await frontier.counts()
+    assert (counts.seeds, counts.discovered, counts.pending, counts.hosts) == (1, 2, 3, 2)
+    assert counts == await frontier.recount()
+    leases = {lease.host: lease for lease in (await frontier.take(NOW + 99, 9, 9)).leases}
+    root, first = leases["a"].requests
+    assert root.is_seed
+    assert (root.etag, root.last_modified) == (KNOWN.etag, KNOWN.last_modified)
+    assert (first.etag, first.via, first.seed, first.depth) == (KNOWN.etag, "http://a/", "http://a/", 1)
+    assert leases["b"].requests[0].refused is Reason.NOT_DUE
+
+
+async def test_a_run_that_was_not_published_leaves_what_is_remembered(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    await publish(frontier, pages=[found("a/1")])
+    await frontier.begin_next("two", NOW, {}, published=True)
+    await frontier.add([seed("c/")])
+    (lease,) = (await frontier.take(NOW + 99, 9, 9)).leases
+    await frontier.settle(NOW, finish(lease))
+    await frontier.finish_run({"code": 5})
+    await frontier.begin_next("three", NOW, {}, published=False)
+    assert [one.request.url for one in await all_of(frontier)] == ["http://a/", "http://a/1"]
+    await frontier.begin_run("four", NOW, abandon=True)
+    assert len(await all_of(frontier)) == 2
+    with pytest.raises(ValueError, match="four is not finished"):
+        await frontier.begin_next("five", NOW, {}, published=True)
+
+
+async def test_a_seed_that_is_none_any_more_is_told(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    await publish(frontier, pages=[found("a/1")])
+    await frontier.begin_next("two", NOW, {}, published=True)
+    await frontier.add([seed("b/")])
+    assert {one.seed_known for one in await all_of(frontier)} == {False}
+
+
+async def test_a_host_of_the_published_run_is_kept_but_not_its_pace(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    await publish(frontier, pages=[found("a/1")])
+    await frontier.begin_next("two", NOW + 31 * 86_400, {}, published=True)
+    await frontier.carry([Carried(one.id, one.request.scope) for one in await all_of(frontier)])
+    (lease,) = (await frontier.take(NOW + 31 * 86_400, 9, 9)).leases
+    assert (lease.host, lease.state.due, lease.state.mean) == ("a", 0, 0)
+
+
+async def test_what_the_published_run_costs(sqlite: SqliteMaker) -> None:
+    """Bytes a URL, as the file stands after both runs: 25 of memory, and an ETag of 4, beside what a URL takes."""
+    frontier = await sqlite.open()
+    number = 20_000
+    await publish(frontier, pages=[found(f"a/a/page/of/some/length/{n}.html") for n in range(number)])
+    await frontier.compact()
+    await frontier.close()
+    one = sqlite.path.stat().st_size
+    frontier = await sqlite.open()
+    await frontier.begin_next("two", NOW, {}, published=True)
+    await frontier.add([seed("a/")])
+    after = 0
+    while pages := await frontier.earlier(after, 4000):
+        await frontier.carry([Carried(each.id, each.request.scope) for each in pages])
+        after = pages[-1].id
+    await frontier.close()
+    both = sqlite.path.stat().st_size
+    assert one / number < 230
+    assert (both - one) / number < 200
+
+
+async def test_failures_of_the_memory_frontier(frontier: RunFrontier) -> None:
+    assert isinstance(frontier, Failures)
+    await frontier.begin_run("one", NOW)
+    await frontier.add([seed("a/1"), seed("a/2"), seed("a/3"), seed("a/4")])
+    (lease,) = (await frontier.take(NOW, 9, 9)).leases
+    one, two, three, four = lease.requests
+    ends = [
+        done(one, 503),
+        done(two),
+        Done(three, Outcome.FAILED, Reason.CONNECT_RESET, None),
+        done(four, 429),
+    ]
+    await frontier.settle(NOW, settlement(lease, done=ends))
+    failed = await frontier.failed(0, 2)
+    assert [url for _, url in failed] == ["http://a/1", "http://a/3"]
+    assert [url for _, url in await frontier.failed(failed[-1][0], 2)] == ["http://a/4"]
