@@ -243,7 +243,8 @@ SEEN_HOSTS: Final = (
 CARRY_KNOWN: Final = (
     f"{_BATCH} UPDATE urls SET etag = e.etag, last_modified = e.last_modified,"
     " refused = coalesce(urls.refused, new.refused), detail = coalesce(urls.detail, new.detail)"
-    f" FROM {_CARRIED} CROSS JOIN earlier e ON e.id = new.id WHERE urls.key = e.key AND urls.outcome IS NULL"
+    f" FROM {_CARRIED} CROSS JOIN earlier e ON e.id = new.id CROSS JOIN urls u ON u.key = e.key"
+    " WHERE urls.id = u.id AND u.outcome IS NULL"
 )
 EARLIER_IDS: Final = (
     "SELECT json_group_array(json_array(x.key, e.id)) FROM json_each(?) x"
