@@ -218,7 +218,7 @@ EARLIER_PAGES: Final = (
 )
 #: Which of them the run under way knows already.
 KNOWN_OF_EARLIER: Final = (
-    "SELECT json_group_array(e.id) FROM json_each(?) x CROSS JOIN earlier e ON e.id = x.value"
+    "SELECT json_group_array(json_array(e.id, u.id)) FROM json_each(?) x CROSS JOIN earlier e ON e.id = x.value"
     " CROSS JOIN urls u ON u.key = e.key"
 )
 _CARRIED: Final = _columns("id", "scope", "refused", "detail")
@@ -241,10 +241,10 @@ SEEN_HOSTS: Final = (
     " CROSS JOIN hosts h ON h.id = x.value"
 )
 CARRY_KNOWN: Final = (
-    f"{_BATCH} UPDATE urls SET etag = e.etag, last_modified = e.last_modified,"
+    f"{_BATCH} UPDATE urls SET etag = (SELECT etag FROM earlier e WHERE e.id = new.id),"
+    " last_modified = (SELECT last_modified FROM earlier e WHERE e.id = new.id),"
     " refused = coalesce(urls.refused, new.refused), detail = coalesce(urls.detail, new.detail)"
-    f" FROM {_CARRIED} CROSS JOIN earlier e ON e.id = new.id CROSS JOIN urls u ON u.key = e.key"
-    " WHERE urls.id = u.id AND u.outcome IS NULL"
+    f" FROM {_columns('id', 'refused', 'detail', 'row')} WHERE urls.id = new.row AND urls.outcome IS NULL"
 )
 EARLIER_IDS: Final = (
     "SELECT json_group_array(json_array(x.key, e.id)) FROM json_each(?) x"

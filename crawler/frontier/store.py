@@ -824,9 +824,10 @@ class Store:
     def carry(self, pages: Sequence[Carried]) -> int:
         """As :meth:`Recall.carry`; O(pages) look-ups and inserts."""
         with self._transaction(durable=False) as ledger:
-            known = set(self._read(KNOWN_OF_EARLIER, (encode([page.id for page in pages]),)))
+            known = dict(self._read(KNOWN_OF_EARLIER, (encode([page.id for page in pages]),)))
             new = [_carried(page) for page in pages if page.id not in known]
-            self._write(CARRY_KNOWN, [_carried(page) for page in pages if page.id in known])
+            again = [page for page in pages if page.id in known]
+            self._write(CARRY_KNOWN, [[page.id, page.refused, page.detail, known[page.id]] for page in again])
             hosts = Counter(row[0] for row in self._db.execute(CARRY, (encode(new),)).fetchall())
             self._db.execute(CARRY_WAYS, {"rows": encode(new)})
             seen = dict(self._read(SEEN_HOSTS, (encode(list(hosts)),)))
