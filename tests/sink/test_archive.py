@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import itertools
 import tempfile
 from collections.abc import Sequence
@@ -178,6 +179,7 @@ async def _live(folder: Path, steps: list[tuple[str, Any]], compress: str, size:
     for mark in marks.all:
         assert mark.closed
         assert (folder / mark.name).stat().st_size == mark.end
+        assert hashlib.sha256((folder / mark.name).read_bytes()).hexdigest() == mark.sha256
 
 
 async def test_what_is_written_while_parts_are_closed_comes_into_the_next(tmp_path: Path) -> None:
