@@ -38,16 +38,18 @@ class Measurement:
 def measure(
     command: Sequence[str],
     *,
-    core: int,
+    core: int | str,
     folder: Path,
     limit: float,
     stdout: IO[bytes] | int = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
     expect: Sequence[int] = (0,),
 ) -> Measurement:
-    """Run ``command`` in ``folder`` on ``core``. Raises :class:`Failed` where its exit code isn't one of ``expect``, or
-    it has not ended in ``limit`` seconds (then it and its children are killed). What it says is in
-    ``folder/stderr``."""
+    """Run ``command`` in ``folder`` on ``core`` (several as ``taskset -c`` takes them).
+
+    Raises :class:`Failed` where its exit code isn't one of ``expect``, or it has not ended in ``limit`` seconds (then
+    it and its children are killed). What it says is in ``folder/stderr``.
+    """
     taskset = shutil.which("taskset")
     pin = [taskset, "-c", str(core)] if taskset is not None else []
     said = folder / "stderr"

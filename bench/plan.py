@@ -58,12 +58,14 @@ class Plan:
         expect: Sequence[int] = (0,),
         program: Sequence[str] = ours.PROGRAM,
         stdout: IO[bytes] | int = subprocess.DEVNULL,
+        both_cores: bool = False,
     ) -> Measurement:
-        """Ours."""
+        """Ours. ``both_cores``: the server's too, for several processes; wall figures then say little."""
+        core = f"{self.cores.server},{self.cores.crawler}" if both_cores else self.cores.crawler
         return self._between_yards(
             lambda: measure(
                 ours.command(folder, seeds, *words, program=program),
-                core=self.cores.crawler,
+                core=core,
                 folder=folder,
                 limit=self.limit,
                 stdout=stdout,

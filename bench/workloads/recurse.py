@@ -19,6 +19,7 @@ PEERS = Path(__file__).resolve().parent.parent / "peers"
 THREADS = (4, 8, 16)
 #: Those that do 40 pages a second have one host: on twelve they would take ten minutes for the same figure.
 SLOW_HOSTS = 1
+TWO = "ours, 2 processes"
 
 Page = tuple[str, str]
 #: Runs it with these seeds in this folder.
@@ -57,6 +58,13 @@ def _programs(plan: Plan, hosts: int) -> Iterator[tuple[str, int, Run]]:
         "ours, no bodies",
         hosts,
         lambda seeds, folder: plan.measure_ours(folder, seeds, *ours.EVERYTHING, "--no-body"),
+    )
+    yield (
+        TWO,
+        hosts,
+        lambda seeds, folder: plan.measure_ours(
+            folder, seeds, *ours.EVERYTHING, "--processes", "2", both_cores=True
+        ),
     )
     version = environments.wget2_version()
     if version is None:
@@ -130,5 +138,7 @@ def _ratios() -> list[Ratio]:
     names = [f"{peer.capitalize()} {environments.version(peer)}, 1 host" for peer in environments.PINNED]
     return [
         Ratio("ours", "naive aiohttp + regex"),
+        # At most 1.15 times the CPU seconds of one.
+        Ratio(TWO, "ours", goal=0.87),
         *(Ratio("ours", who, goal=30) for who in names),
     ]
