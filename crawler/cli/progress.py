@@ -8,15 +8,17 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TextIO
 
 from crawler.cli.amounts import bytes_text, count_text, duration_text, rate_text
 from crawler.engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.live import Live
+    from rich.segment import Segment
 
     from crawler.cli.log import Log
 
@@ -40,14 +42,31 @@ LIMITS: Final = {
 log = logging.getLogger("crawler")
 
 
+#: Seconds over which the work left has to shrink before its end is told: the first minutes of a crawl find more
+#: than they fetch, and an end that flees is worse than none.
+SHRINKING: Final = 30.0
+
+#: Eight heights, and what stands for them where the terminal has no such letters.
+_BARS: Final = " ▁▂▃▄▅▆▇█"
+_ASCII_BARS: Final = " _.:-=+*#"
+
+#: Pages/s that are kept, one a second: as many as a terminal is wide.
+_KEPT: Final = 240
+
+
 class Rates:
-    """Pages and bytes a second over the last :data:`WINDOW` seconds of snapshots."""
+    """Pages and bytes a second over the last :data:`WINDOW` seconds of snapshots; pages/s of each second before; and
+    when it will be over, where that can be known."""
 
     def __init__(self) -> None:
         self._seen: list[Snapshot] = []
+        self.history: deque[float] = deque(maxlen=_KEPT)
+        self._second = Snapshot()
+        self._left: deque[tuple[float, int]] = deque()
 
     def take(self, snapshot: Snapshot) -> tuple[float, float]:
         self._seen.append(snapshot)
+        self._remember(snapshot)
         while len(self._seen) > 2 and snapshot.elapsed - self._seen[0].elapsed > WINDOW:
             del self._seen[0]
         first = self._seen[0] if len(self._seen) > 1 else Snapshot()
@@ -57,8 +76,56 @@ class Rates:
         pages = (snapshot.done - first.done) / time_passed
         return max(pages, 0.0), max((snapshot.wire_bytes - first.wire_bytes) / time_passed, 0.0)
 
+    def _remember(self, now: Snapshot) -> None:
+        passed = now.elapsed - self._second.elapsed
+        if passed >= 1:
+            self.history.append(max(now.done - self._second.done, 0) / passed)
+            self._second = now
+            self._left.append((now.elapsed, now.pending))
+            while len(self._left) > 2 and now.elapsed - self._left[1][0] >= SHRINKING:
+                self._left.popleft()
 
-def picture(snapshot: Snapshot, pages: float, size: float, title: str) -> RenderableType:
+    def time_left(self) -> float | None:
+        """Seconds until nothing is pending, at the pace at which it has shrunk; None where it doesn't, or may grow."""
+        if len(self._left) < 2 or not self._second.seeded or self._second.stopping:
+            return None
+        (began, before), (now, left) = self._left[0], self._left[-1]
+        if now - began < SHRINKING or left >= before:
+            return None
+        return left * (now - began) / (before - left)
+
+
+class Sparkline:
+    """Pages/s of the last seconds, the newest at the right, as wide as there is room."""
+
+    def __init__(self, history: Sequence[float]) -> None:
+        self._history = list(history)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+        from rich.style import Style
+
+        label = "pages/s    "
+        room = options.max_width - len(label) - 1
+        shown = self._history[-room:] if room > 0 else []
+        most = max(shown, default=0.0)
+        bars = _ASCII_BARS if options.ascii_only else _BARS
+        # A second with anything in it is never drawn as one with nothing.
+        line = "".join(bars[min(8, max(1, round(8 * one / most))) if one else 0] for one in shown)
+        yield Segment(label[: options.max_width], Style(dim=True))
+        if room > 0:
+            yield Segment(line, Style(color="green"))
+        yield Segment.line()
+
+
+def picture(
+    snapshot: Snapshot,
+    pages: float,
+    size: float,
+    title: str,
+    history: Sequence[float] = (),
+    time_left: float | None = None,
+) -> RenderableType:
     """The display of one instant: a table that fits 80 columns and stretches no further than reads well."""
     from rich.console import Group
     from rich.table import Table
@@ -69,10 +136,12 @@ def picture(snapshot: Snapshot, pages: float, size: float, title: str) -> Render
     head = Text(no_wrap=True, overflow="ellipsis")
     head.append(
         "stopping  " if snapshot.stopping else "crawling  ",
-        "bold yellow" if snapshot.stopping else "bold green",
+        "bold magenta" if snapshot.stopping else "bold green",
     )
     head.append(title, "bold")
     head.append(f"  {duration_text(snapshot.elapsed)}", "dim")
+    if snapshot.stopping:
+        head.append(f"  at most {snapshot.stopping_for:.0f} s more; Ctrl-C again: at once")
 
     table = Table.grid(padding=(0, 2))
     for _ in range(3):
@@ -106,10 +175,25 @@ def picture(snapshot: Snapshot, pages: float, size: float, title: str) -> Render
             f"{now.in_flight}/{now.workers}",
             "failed",
             count_text(now.failed),
+            "given up",
+            count_text(now.hosts_given_up),
+        ),
+        (
+            "received",
+            bytes_text(now.wire_bytes),
+            "skipped",
+            count_text(now.skipped),
+            "reused",
+            reuse,
+        ),
+        (
+            "time left",
+            "-" if time_left is None else duration_text(time_left),
+            "of known",
+            share or "-",
             "opened",
             count_text(now.connections_opened),
         ),
-        ("received", bytes_text(now.wire_bytes), "skipped", count_text(now.skipped), "reused", reuse),
     )
     for row in rows:
         cells = [Text(cell) for cell in row]
@@ -119,9 +203,7 @@ def picture(snapshot: Snapshot, pages: float, size: float, title: str) -> Render
     foot = Text(no_wrap=True, overflow="ellipsis")
     foot.append("held by    ", "dim")
     foot.append(LIMITS.get(snapshot.limited_by, snapshot.limited_by))
-    if share:
-        foot.append(f"   {share} of what is known", "dim")
-    return Group(head, table, foot)
+    return Group(head, Sparkline(history), table, foot)
 
 
 def reuse_ratio(requests: int, opened: int) -> float:
@@ -156,7 +238,8 @@ class Display:
 
         def render() -> RenderableType:
             snapshot = watch()
-            return picture(snapshot, *self._rates.take(snapshot), title)
+            rates = self._rates
+            return picture(snapshot, *rates.take(snapshot), title, rates.history, rates.time_left())
 
         self._live = Live(
             get_renderable=render,
@@ -210,6 +293,7 @@ class Heartbeat:
                 "skipped": snapshot.skipped,
                 "hosts_active": snapshot.hosts_active,
                 "hosts_waiting": snapshot.hosts_waiting,
+                "hosts_given_up": snapshot.hosts_given_up,
                 "in_flight": snapshot.in_flight,
                 "workers": snapshot.workers,
                 "connections_opened": snapshot.connections_opened,

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from crawler.cli.advice import advice
 from crawler.cli.amounts import bytes_text, count_text, duration_text, many, rate_text, share_text
 from crawler.cli.escape import escape
 
@@ -57,11 +58,12 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
     lines += _traps(manifest)
     lines += _entry("received", _speed(manifest))
     lines += _entry("connections", _connections(manifest))
-    lines += _entry("held back by", _limited(manifest.get("limited_by", {})))
+    lines += _entry("held back by", _limited(manifest.get("limited_by", {}), _seconds(manifest)))
     lines += _entry("links cut", _cut(manifest))
     lines += _entry("robots.txt", _asked(manifest.get("aux", {}).get("robots", {})))
     lines += _entry("sitemaps", _asked(manifest.get("aux", {}).get("sitemap", {})))
     lines += _entry("seeds", _seeds(manifest))
+    lines += _entry("slowest", _slowest(manifest.get("slowest_hosts", ())))
     lines += _entry("slow hosts", _slow_hosts(manifest))
     lines += _entry("seeds away", _seeds_away(manifest))
     for warning in manifest.get("warnings", ()):
@@ -139,11 +141,19 @@ def _reasons(reasons: Mapping[str, Any]) -> list[str]:
     shown = ordered[:_REASONS]
     wide = max(len(count_text(entry["count"])) for _, entry in shown)
     name_wide = max(len(name) for name, _ in shown)
-    lines = _entry("missing", "why, and one example of each:")
+    lines = _entry("missing", "why, one example of each, and what to do about it:")
     for name, entry in shown:
         head = f"    {count_text(entry['count']):>{wide}}  {escape(name):<{name_wide}}"
         example = escape(str(entry.get("example") or ""), max(WIDTH - len(head) - 2, 12))
         lines.append(f"{head}  {example}".rstrip())
+        if what := advice(name):
+            lines += textwrap.wrap(
+                what,
+                WIDTH,
+                initial_indent=" " * (wide + 8) + "> ",
+                subsequent_indent=" " * (wide + 10),
+                break_on_hyphens=False,
+            )
     if rest := ordered[_REASONS:]:
         total = sum(entry["count"] for _, entry in rest)
         lines.append(f"    {count_text(total)} more for {many(len(rest), 'other reason')}: see run.json")
@@ -201,14 +211,20 @@ def _connections(manifest: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _limited(shares: Mapping[str, float]) -> str:
+def _limited(shares: Mapping[str, float], seconds: float | None) -> str:
+    """Where the time of this start went, by what held it."""
     total = sum(shares.values())
     ordered = (
         sorted(((share / total, name) for name, share in shares.items() if share > 0), reverse=True)
         if total
         else []
     )
-    return ", ".join(f"{escape(name)} {100 * share:.0f} %" for share, name in ordered if share >= 0.005)
+    spent = "" if seconds is None else " ({})"
+    return ", ".join(
+        f"{escape(name)} {100 * share:.0f} %{spent.format(duration_text(share * (seconds or 0)))}"
+        for share, name in ordered
+        if share >= 0.005
+    )
 
 
 def _cut(manifest: Mapping[str, Any]) -> str:
@@ -218,7 +234,7 @@ def _cut(manifest: Mapping[str, Any]) -> str:
         if number:
             words = _CUTS.get(name, escape(name.replace("_", " ")))
             if name == "depth" and scope.get("depth") is not None:
-                words = f"beyond depth {scope['depth']}"
+                words = f"beyond depth {scope['depth']} (--depth)"
             parts.append(f"{count_text(number)} {words}")
     return ", ".join(parts)
 
@@ -238,6 +254,16 @@ def _seeds(manifest: Mapping[str, Any]) -> str:
     if bare := manifest.get("seeds_without_scheme", 0):
         text += f"; {many(bare, 'seed')} without a scheme, read as https://"
     return text
+
+
+def _slowest(hosts: Sequence[Mapping[str, Any]]) -> str:
+    """The hosts that took longest to answer; where there is one host it is the slowest, and no news."""
+    if len(hosts) < 2:
+        return ""
+    return ", ".join(
+        f"{escape(str(one['host']), _WIDEST)} {duration_text(one['mean_ms'] / 1000)}"
+        for one in hosts[:_NAMED]
+    )
 
 
 def _slow_hosts(manifest: Mapping[str, Any]) -> str:

@@ -116,6 +116,7 @@ class Crawler:
         self._seeded = False
         self._began = time.monotonic()
         self._stopped: Stopped | None = None
+        self._stop_by = 0.0
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._counts = Counts()
@@ -171,6 +172,9 @@ class Crawler:
             await _cancel(stop, *tasks)
             self._results.close()
             self._circuit.parser.close()
+            for visit in self._bench:
+                self._bench.slow.note(visit.host, visit.state.mean, visit.state.pages)
+            self.meter.slowest = self._bench.slow.slowest()
         self._counts = await self._frontier.counts()
         if self._stopped is None and self._counts.left:
             raise StorageError(
@@ -187,7 +191,12 @@ class Crawler:
             self._stop_now.set()
         else:
             self._stopped = why
+            self._stop_by = time.monotonic() + self._settings.limits.grace
             self._stop.set()
+
+    def _stopping_for(self) -> float:
+        """Seconds that the stop may still take: the grace period's rest."""
+        return 0.0 if self._stop_now.is_set() else max(0.0, self._stop_by - time.monotonic())
 
     def snapshot(self) -> Snapshot:
         """Where the crawl stands. O(1); may be called from another thread."""
@@ -202,6 +211,7 @@ class Crawler:
             skipped=meter.outcomes[Outcome.SKIPPED],
             hosts_active=min(active, len(bench)),
             hosts_waiting=max(0, len(bench) - active),
+            hosts_given_up=bench.given_up,
             in_flight=active,
             workers=len(self._circuit.workers),
             wire_bytes=wire.wire_bytes,
@@ -211,6 +221,8 @@ class Crawler:
             limited_by=self._limiter.now,
             stopping=self._stop.is_set(),
             tally=self._counts.tally,
+            seeded=self._seeded,
+            stopping_for=self._stopping_for(),
         )
 
     async def _seed(self) -> None:

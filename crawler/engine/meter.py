@@ -31,6 +31,8 @@ class Meter:
     #: What the summary names beside the reasons, by kind: hosts or seeds, and what is to be said of each.
     noted: dict[str, dict[str, str]] = field(default_factory=dict)
     limited_by: Counter[str] = field(default_factory=Counter)
+    #: Host, mean seconds of an answer, and answers had, the slowest first; when the crawl has ended.
+    slowest: list[tuple[str, float, int]] = field(default_factory=list)
 
     def count(self, name: str, by: int = 1) -> None:
         self.tally[name] += by

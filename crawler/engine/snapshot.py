@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 class Snapshot:
     """``limited_by`` is what holds the crawl now: ``network``, ``politeness``, ``cpu``, ``disk``, ``seeds``, ``idle``.
 
+    ``hosts_given_up`` counts hosts closed for this run since this start. ``seeded``: every seed has been read.
+    ``stopping_for`` is how long, in seconds, what is in flight may still take once ``stopping``.
     ``elapsed`` is seconds since this start; ``done`` counts final URLs of this start, ``pending`` those of the run.
     ``tally`` are the run's named counters over all its starts, as of a commit of a second ago.
     """
@@ -23,6 +25,7 @@ class Snapshot:
     skipped: int = 0
     hosts_active: int = 0
     hosts_waiting: int = 0
+    hosts_given_up: int = 0
     in_flight: int = 0
     workers: int = 0
     wire_bytes: int = 0
@@ -32,6 +35,8 @@ class Snapshot:
     limited_by: str = "idle"
     stopping: bool = False
     tally: Mapping[str, int] = field(default_factory=dict)
+    seeded: bool = False
+    stopping_for: float = 0.0
 
 
 def together(
@@ -64,4 +69,7 @@ def together(
         limited_by=held[0][0] if held else "idle",
         stopping=any(each.stopping for each in working),
         tally=tally,
+        hosts_given_up=sum(each.hosts_given_up for each in every),
+        seeded=bool(working) and all(each.seeded for each in working),
+        stopping_for=max((each.stopping_for for each in working), default=0.0),
     )

@@ -16,6 +16,7 @@ from typing import Final
 
 from crawler.content.robots import Robots
 from crawler.engine.domains import Domain, Domains
+from crawler.engine.slow_hosts import SlowHosts
 from crawler.model.frontier import Held, HostState, Lease, RobotsEntry
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
@@ -166,6 +167,9 @@ class Workbench:
         self._stale = 0
         self._order = itertools.count()
         self.visits: dict[str, Visit] = {}
+        #: Hosts closed for this run since this start.
+        self.given_up = 0
+        self.slow = SlowHosts()
         #: With nothing to send: they wait for a settlement to bring URLs or to end their lease.
         self.hungry: set[Visit] = set()
         #: Few URLs left and more in the frontier.
@@ -365,6 +369,7 @@ class Workbench:
         """For the rest of this run its URLs end with ``reason``, at once."""
         if visit.lost:
             return
+        self.given_up += visit.state.closed is None
         visit.state = replace(visit.state, closed=reason, detail=detail)
         self.touched.add(visit)
         # Ending URLs asks the host nothing, so nothing need be waited for.
@@ -413,6 +418,7 @@ class Workbench:
         self.touched.discard(visit)
         if self.visits.get(visit.host) is visit:
             del self.visits[visit.host]
+            self.slow.note(visit.host, visit.state.mean, visit.state.pages)
             self.domains.leave(visit.domain)
 
     def renew_hunger(self) -> None:

@@ -87,6 +87,10 @@ def manifest(
             for kind, number in _below("noted.", tally).items()
         },
         "limited_by": _shares(meter),
+        "slowest_hosts": [
+            {"host": host, "mean_ms": round(1000 * mean), "answers": pages}
+            for host, mean, pages in meter.slowest
+        ],
         "timeline": list(timeline),
         "parts": [_part(mark) for mark in parts if mark.closed and not is_archive(mark.name)],
         "archive": [_part(mark) for mark in parts if mark.closed and is_archive(mark.name)],

@@ -101,12 +101,21 @@ class Signals:
 
     def _tell(self, number: signal.Signals) -> None:
         self._told += 1
-        log.info(
-            "stopping: letting what is in flight come home; once more to stop at once",
-            extra={"signal": number.name},
-        )
         if self._crawler is not None:
             self._crawler.stop(Stopped.SIGNAL)
+        log.info(self._what_happens(), extra={"signal": number.name})
+
+    def _what_happens(self) -> str:
+        """For who has pressed Ctrl-C: what is going on, how long it may take, and that nothing is lost."""
+        if self._told > 1:
+            return "stopping at once: what came is written, what is in flight is asked again next time"
+        if self._crawler is None:
+            return "stopping before it has begun"
+        seen = self._crawler.snapshot()
+        return (
+            f"stopping: {seen.in_flight} in flight come home first, at most {seen.stopping_for:.0f} s (--grace);"
+            " once more to stop within a second; the same command goes on later"
+        )
 
     def _leave_soon(self) -> None:
         time.sleep(LAST)

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from crawler.cli.escape import escape
 from crawler.cli.log import Log
-from crawler.cli.progress import Display, Heartbeat, Rates, picture, reuse_ratio, wants_display
+from crawler.cli.progress import Display, Heartbeat, Rates, Sparkline, picture, reuse_ratio, wants_display
 from crawler.engine.snapshot import Snapshot
 
 BUSY = Snapshot(
     elapsed=3725.0, done=1_234_567, pending=98_765_432, fetched=1_200_000, failed=12_345, skipped=22_222,
-    hosts_active=9_876, hosts_waiting=10_000, in_flight=256, workers=256, wire_bytes=123_456_789_012,
+    hosts_active=9_876, hosts_waiting=10_000, hosts_given_up=7, in_flight=256, workers=256, wire_bytes=123_456_789_012,
     requests=1_300_000, connections_opened=4_321, open_sockets=1_024, limited_by="politeness",
 )  # fmt: skip
 
@@ -43,18 +43,18 @@ def test_it_says_everything_at_80_and_200_columns(width):
     for words in (
         "crawling demo 1 h 02 min", "pages/s 1,234", "bytes/s 94.4 MiB", "in flight 256/256", "done 1,234,567",
         "pending 98,765,432", "failed 12,345", "skipped 22,222", "hosts asked 9,876", "waiting 10,000",
-        "opened 4,321", "reused 100 %", "politeness: hosts and retries are not due yet",
-            "1 % of what is known",
+        "opened 4,321", "reused 100 %", "given up 7", "time left -", "of known 1 %",
+            "politeness: hosts and retries are not due yet",
     ):  # fmt: skip
         assert words in flat, words
     assert max(map(len, lines)) <= width
-    assert len(lines) == 6
+    assert len(lines) == 8
 
 
 @pytest.mark.parametrize("width", [10, 20, 40, 79])
 def test_a_narrow_terminal_cuts_and_does_not_wrap(width):
     lines = drawn(BUSY, width, title="a-very-long-job-name" * 5, no_color=True, color_system=None)
-    assert len(lines) == 6
+    assert len(lines) == 8
     assert max(map(len, lines)) <= width
 
 
@@ -141,3 +141,37 @@ def test_without_a_terminal_a_line_now_and_then():
     assert found["message"] == "progress"
     assert (found["done"], found["limited_by"], found["in_flight"]) == (1_234_567, "politeness", 256)
     assert all(line.isprintable() for line in lines)
+
+
+def test_the_sparkline_fits_and_falls_back_to_ascii():
+    for width in (12, 80, 200):
+        out = io.StringIO()
+        Console(file=out, width=width, force_terminal=True, no_color=True, color_system=None).print(
+            Sparkline([float(n % 9) for n in range(500)])
+        )
+        (line,) = out.getvalue().splitlines()
+        assert len(line) <= width
+    out = io.StringIO()
+    Console(file=out, width=80, no_color=True).print(Sparkline([0.0, 0.001, 4.0, 8.0]))
+    assert out.getvalue().rstrip("\n").endswith(" ▁▄█"), "a little is not nothing"
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    Console(file=plain, width=80, no_color=True).print(Sparkline([0.0, 4.0, 8.0]))
+    plain.flush()
+    assert plain.buffer.getvalue().decode("ascii").rstrip("\n").endswith(" -#")
+
+
+def test_the_end_is_told_only_when_it_can_be_known():
+    rates = Rates()
+    for second in range(100):
+        rates.take(Snapshot(elapsed=float(second), done=second, pending=1000 + second, seeded=True))
+    assert rates.time_left() is None, "more is found than is fetched"
+    for second in range(100, 160):
+        rates.take(Snapshot(elapsed=float(second), done=second, pending=2000 - 10 * second, seeded=True))
+    assert rates.time_left() == pytest.approx(41, abs=1)
+    rates.take(Snapshot(elapsed=160.0, done=160, pending=400, seeded=False))
+    assert rates.time_left() is None, "seeds are still being read"
+
+
+def test_stopping_says_how_long_it_may_take():
+    head = drawn(replace(BUSY, stopping=True, stopping_for=12.3), 80)[0]
+    assert "at most 12 s more" in head

@@ -63,8 +63,8 @@ def test_it_says_what_came_of_it():
         "67 timeout_headers https://slow.example/",
         "5.0 GiB in 1 min 00 s, 516 pages/s",
         "120 opened for 33,000 requests (99.6 % reused), 64 open at most, 80 DNS look-ups",
-        "network 80 %, politeness 20 %",
-        "8,000 out of scope, 500 beyond depth 3",
+        "network 80 % (48 s), politeness 20 % (12 s)",
+        "8,000 out of scope, 500 beyond depth 3 (--depth)",
         "1,200, and 34,567 URLs found from them; 3 seeds without a scheme, read as https://",
         "robots.txt 2xx: 70, dns_nxdomain: 10",
         "workers: 256 wanted, 64 started",
@@ -169,3 +169,18 @@ def test_seeds_that_redirect_out_of_scope_are_listed():
     assert "1 seed redirects out of scope, not followed" in flat(said)
     assert r"http://a.test/ (http://b.test/\x1b[2J)" in flat(said)
     assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_each_reason_says_what_to_do():
+    said = flat(made())
+    assert "> the name does not exist: mend the seed" in said
+    assert "> the site forbids it" in said
+
+
+def test_the_slowest_hosts_are_named():
+    hosts = [
+        {"host": "a.example\x1b", "mean_ms": 4200, "answers": 3},
+        {"host": "b.example", "mean_ms": 90, "answers": 9},
+    ]
+    assert "slowest a.example\\x1b 4.2 s, b.example 0.1 s" in flat(made(slowest_hosts=hosts))
+    assert "slowest" not in made(slowest_hosts=hosts[:1])
