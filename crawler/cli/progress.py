@@ -50,8 +50,9 @@ SHRINKING: Final = 30.0
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII_BARS: Final = " _.:-=+*#"
 
-#: Pages/s that are kept, one a second: as many as a terminal is wide.
-_KEPT: Final = 240
+#: Pages/s that are kept, one a second. No line of the display is then longer than 72: what is wider than a window that
+#: was made smaller is folded by the terminal, and could not be taken away again.
+_KEPT: Final = 60
 
 
 class Rates:
@@ -96,7 +97,7 @@ class Rates:
 
 
 class Sparkline:
-    """Pages/s of the last seconds, the newest at the right, as wide as there is room."""
+    """Pages/s of the last seconds, the newest at the right, as many as there is room for."""
 
     def __init__(self, history: Sequence[float]) -> None:
         self._history = list(history)

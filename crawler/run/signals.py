@@ -113,8 +113,8 @@ class Signals:
             return "stopping before it has begun"
         seen = self._crawler.snapshot()
         return (
-            f"stopping: {seen.in_flight} in flight come home first, at most {seen.stopping_for:.0f} s (--grace);"
-            " once more to stop within a second; the same command goes on later"
+            f"stopping: {seen.in_flight} in flight, at most {seen.stopping_for:.0f} s (--grace);"
+            " once more: within a second"
         )
 
     def _leave_soon(self) -> None:
