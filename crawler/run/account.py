@@ -12,6 +12,7 @@ from typing import Any
 
 from crawler.engine.crawler import Stopped
 from crawler.engine.meter import Meter
+from crawler.engine.slow_hosts import SlowHosts
 from crawler.fetch.session import Wire
 
 
@@ -24,10 +25,12 @@ class Account:
     noted: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     limited_by: Mapping[str, int] = field(default_factory=dict)
     wire: Wire = field(default_factory=Wire)
+    slowest: Sequence[Sequence[Any]] = ()
 
     @classmethod
     def of(cls, meter: Meter, wire: Wire, stopped: Stopped | None = None) -> Account:
-        return cls(stopped, dict(meter.examples), dict(meter.noted), dict(meter.limited_by), wire)
+        named = dict(meter.examples), dict(meter.noted), dict(meter.limited_by)
+        return cls(stopped, *named, wire, meter.slowest)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,18 +45,22 @@ class Account:
             written["noted"],
             written["limited_by"],
             Wire(**written["wire"]),
+            written["slowest"],
         )
 
 
 def merged_meter(accounts: Iterable[Account]) -> Meter:
     """What the workers name, the first of each kind, and how often each was held by what."""
-    meter = Meter()
+    meter, slow = Meter(), SlowHosts()
     for account in accounts:
         for reason, (url, detail) in account.examples.items():
             meter.examples.setdefault(reason, (url, detail))
         for kind, subjects in account.noted.items():
             meter.name(kind, subjects)
         meter.limited_by.update(account.limited_by)
+        for host, mean, pages in account.slowest:
+            slow.note(host, mean, pages)
+    meter.slowest = slow.slowest()
     return meter
 
 

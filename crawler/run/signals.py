@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, Final, Protocol
 
 from crawler.engine.crawler import Stopped
+from crawler.engine.snapshot import Snapshot
 
 log = logging.getLogger("crawler.run")
 
@@ -33,6 +34,10 @@ class Stoppable(Protocol):
 
     def stop(self, why: Stopped = Stopped.SIGNAL) -> None:
         """As :meth:`Crawler.stop`."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """As :meth:`Crawler.snapshot`."""
         ...
 
 

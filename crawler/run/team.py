@@ -116,6 +116,7 @@ class Team:
         self._number = settings.crawl.processes or 1
         self._clock_offset = clock_offset()
         self._began = time.monotonic()
+        self._stop_by = 0.0
         self._board = Board.make(settings.limits.max_pages or 0)
         self._lives: dict[int, Life] = {}
         self._gone: list[Life] = []
@@ -128,6 +129,8 @@ class Team:
 
     def stop(self, why: Stopped = Stopped.SIGNAL) -> None:
         """As :meth:`Crawler.stop`, to all of them."""
+        if not self._stops:
+            self._stop_by = time.monotonic() + self._settings.limits.grace
         self._stops.append(why)
         self._stopped.set()
         for life in self._lives.values():
@@ -135,13 +138,16 @@ class Team:
 
     def snapshot(self) -> Snapshot:
         """May be called from another thread."""
-        return together(
+        seen = together(
             [life.snapshot for life in list(self._lives.values())],
             [life.snapshot for life in list(self._gone)],
             elapsed=time.monotonic() - self._began,
             pending=self._counts.pending,
             tally=self._counts.tally,
         )
+        # What the workers said last may be older than the stop.
+        left = 0.0 if len(self._stops) > 1 else max(0.0, self._stop_by - time.monotonic())
+        return replace(seen, stopping=bool(self._stops), stopping_for=left)
 
     async def prepare(
         self,
