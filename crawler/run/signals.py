@@ -115,7 +115,7 @@ class Signals:
         if self._told > 1:
             return "stopping at once: what came is written, what is in flight is asked again next time"
         if self._crawler is None:
-            return "stopping before it has begun"
+            return "stopping: nothing is in flight"
         seen = self._crawler.snapshot()
         return (
             f"stopping: {seen.in_flight} in flight, at most {seen.stopping_for:.0f} s (--grace);"

@@ -30,8 +30,8 @@ from tests.servers import Crawl, Program, Site
 FIELDS = {
     "schema", "run_id", "job", "outcome", "stopped_by", "started_at", "finished_at", "elapsed", "counts", "outcomes",
     "reasons", "statuses", "failed_or_5xx", "wire_bytes", "requests", "retries", "connections", "aux", "cut", "traps",
-    "seeds_without_scheme", "noted", "limited_by", "timeline", "parts", "archive", "warnings", "starts", "settings",
-    "versions",
+    "seeds_without_scheme", "noted", "limited_by", "slowest_hosts", "timeline", "parts", "archive", "warnings",
+    "starts", "settings", "versions",
     "changes", "withheld", "gate",
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from crawler.engine.crawler import Crawler, Stopped
+from crawler.engine.snapshot import Snapshot
 from crawler.run.signals import Signals
 
 SECONDS = 20.0
@@ -39,6 +40,9 @@ class Stops:
     def stop(self, why: Stopped) -> None:
         assert why is Stopped.SIGNAL
         self.count += 1
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(in_flight=7, stopping=True, stopping_for=19.6)
 
 
 @pytest.fixture
@@ -125,3 +129,20 @@ async def test_an_ignored_hangup_stays_ignored(left: Left) -> None:
             assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+async def test_who_presses_ctrl_c_hears_what_happens(
+    signals: Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "crawler")
+    signals.listen()
+    await send(signal.SIGINT)
+    with signals.stopping(cast(Crawler, Stops())):
+        signals._told = 0
+        signals._tell(signal.SIGINT)
+        signals._tell(signal.SIGINT)
+    assert caplog.messages == [
+        "stopping: nothing is in flight",
+        "stopping: 7 in flight, at most 20 s (--grace); once more: within a second",
+        "stopping at once: what came is written, what is in flight is asked again next time",
+    ]
