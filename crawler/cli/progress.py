@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.live import Live
     from rich.segment import Segment
+    from rich.table import Table
 
     from crawler.cli.log import Log
 
@@ -53,6 +54,9 @@ _ASCII_BARS: Final = " _.:-=+*#"
 #: Pages/s that are kept, one a second. No line of the display is then longer than 72: what is wider than a window that
 #: was made smaller is folded by the terminal, and could not be taken away again.
 _KEPT: Final = 60
+
+#: More columns than any display of ours needs.
+_AMPLE: Final = 1000
 
 
 class Rates:
@@ -119,6 +123,41 @@ class Sparkline:
         yield Segment.line()
 
 
+class Figures:
+    """Three pairs of name and figure a line; fewer where they don't fit, for half a figure is a wrong one."""
+
+    def __init__(self, rows: Sequence[Sequence[str]], *, failed: bool) -> None:
+        self._rows = rows
+        self._failed = failed
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        for pairs in (3, 2, 1):
+            table = self._table(pairs)
+            if pairs == 1 or _width(table, console, options) <= options.max_width:
+                yield table
+                return
+
+    def _table(self, pairs: int) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for _ in range(pairs):
+            table.add_column(justify="left", style="dim", no_wrap=True)
+            table.add_column(justify="right", no_wrap=True, min_width=9)
+        for row in self._rows:
+            cells = [Text(cell) for cell in row[: 2 * pairs]]
+            if row[2] == "failed" and pairs > 1 and self._failed:
+                cells[3].stylize("red")
+            table.add_row(*cells)
+        return table
+
+
+def _width(table: Table, console: Console, options: ConsoleOptions) -> int:
+    """Columns that it would take; what is measured in the room there is never needs more than that."""
+    return console.measure(table, options=options.update(max_width=_AMPLE)).maximum
+
+
 def picture(
     snapshot: Snapshot,
     pages: float,
@@ -129,7 +168,6 @@ def picture(
 ) -> RenderableType:
     """The display of one instant: a table that fits 80 columns and stretches no further than reads well."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     known = snapshot.done + snapshot.pending
@@ -144,10 +182,6 @@ def picture(
     if snapshot.stopping:
         head.append(f"  at most {snapshot.stopping_for:.0f} s more; Ctrl-C again: at once")
 
-    table = Table.grid(padding=(0, 2))
-    for _ in range(3):
-        table.add_column(justify="left", style="dim", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True, min_width=9)
     reuse = (
         f"{100 * reuse_ratio(snapshot.requests, snapshot.connections_opened):.0f} %"
         if snapshot.requests
@@ -196,15 +230,10 @@ def picture(
             count_text(now.connections_opened),
         ),
     )
-    for row in rows:
-        cells = [Text(cell) for cell in row]
-        if row[2] == "failed" and snapshot.failed:
-            cells[3].stylize("red")
-        table.add_row(*cells)
     foot = Text(no_wrap=True, overflow="ellipsis")
     foot.append("held by    ", "dim")
     foot.append(LIMITS.get(snapshot.limited_by, snapshot.limited_by))
-    return Group(head, Sparkline(history), table, foot)
+    return Group(head, Sparkline(history), Figures(rows, failed=snapshot.failed > 0), foot)
 
 
 def reuse_ratio(requests: int, opened: int) -> float:

@@ -261,9 +261,15 @@ def _slowest(hosts: Sequence[Mapping[str, Any]]) -> str:
     if len(hosts) < 2:
         return ""
     return ", ".join(
-        f"{escape(str(one['host']), _WIDEST)} {duration_text(one['mean_ms'] / 1000)}"
-        for one in hosts[:_NAMED]
+        f"{escape(str(one['host']), _WIDEST)} {_answer_text(one['mean_ms'])}" for one in hosts[:_NAMED]
     )
+
+
+def _answer_text(milliseconds: int) -> str:
+    """Most hosts answer within a second: tenths of one would make them all alike."""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms" if milliseconds else "< 1 ms"
+    return duration_text(milliseconds / 1000)
 
 
 def _slow_hosts(manifest: Mapping[str, Any]) -> str:

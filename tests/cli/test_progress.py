@@ -58,6 +58,14 @@ def test_a_narrow_terminal_cuts_and_does_not_wrap(width):
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.parametrize("width", range(44, 81, 4))
+def test_a_narrow_terminal_leaves_figures_out_and_cuts_none(width):
+    lines = drawn(BUSY, width, no_color=True, color_system=None)
+    assert not any("\u2026" in line for line in lines[2:-1])
+    for words in ("pages/s", "1,234", "done", "1,234,567", "256/256"):
+        assert words in " ".join(lines[2:-1])
+
+
 def test_no_color_is_heeded(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert not any("\x1b[3" in line or "\x1b[1;3" in line for line in drawn(BUSY, 80))

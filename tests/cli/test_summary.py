@@ -182,5 +182,5 @@ def test_the_slowest_hosts_are_named():
         {"host": "a.example\x1b", "mean_ms": 4200, "answers": 3},
         {"host": "b.example", "mean_ms": 90, "answers": 9},
     ]
-    assert "slowest a.example\\x1b 4.2 s, b.example 0.1 s" in flat(made(slowest_hosts=hosts))
+    assert "slowest a.example\\x1b 4.2 s, b.example 90 ms" in flat(made(slowest_hosts=hosts))
     assert "slowest" not in made(slowest_hosts=hosts[:1])
