@@ -170,7 +170,7 @@ def test_a_real_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "25 records" in capsys.readouterr().out
     page = require_self_contained(html)
     require_readable(page)
-    assert page.sections == ["pace", "outcomes", "reasons", "sizes", "hosts", "links", "run"]
+    assert page.sections == ["pace", "outcomes", "reasons", "changes", "sizes", "hosts", "links", "run"]
     assert "robots_disallowed" in page.text
     assert MEANINGS[Reason.ROBOTS_DISALLOWED].partition(";")[0] in page.text
     (row,) = page.data()
