@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -71,6 +72,19 @@ def test_a_pipe_that_closes_is_quiet(small: World) -> None:
         env=small.environment(), cwd=small.folder,
     )  # fmt: skip
     assert (done.stdout.strip(), done.stderr) == (b"1", b"")
+
+
+def test_a_pipe_that_closes_is_told_in_log_lines_alone(small: World) -> None:
+    """``crawler run ... --output - 2>log | head -n 1``: the log has its two lines, and nothing of a fault."""
+    words = subprocess.list2cmdline(small.command("-"))
+    done = subprocess.run(
+        ["bash", "-c", f"{words} | head -n 1; exit ${{PIPESTATUS[0]}}"], capture_output=True, timeout=SECONDS,
+        check=False, env=small.environment(), cwd=small.folder,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["schema"] == "page/1"
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["message"] for line in said] == ["start", "end"], done.stderr
+    assert said[-1]["code"] == done.returncode == 6
 
 
 def test_standard_output_is_closed(small: World) -> None:
