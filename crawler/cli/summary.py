@@ -89,7 +89,7 @@ def _headline(manifest: Mapping[str, Any]) -> str:
     head = f"{escape(str(manifest.get('job', 'crawl')))}: {words}"
     counts = manifest.get("counts", {})
     if pending := counts.get("pending", 0):
-        head += f", {count_text(pending)} URLs to go"
+        head += f", {many(pending, 'URL')} to go"
     return head
 
 

@@ -119,6 +119,8 @@ def test_what_to_do_next(code, words):
 def test_work_left_is_in_the_first_line():
     text = made(3, outcome="stopped", stopped_by="max_pages", counts={"pending": 1234})
     assert text.splitlines()[0] == "demo: stopped (max_pages), 1,234 URLs to go"
+    text = made(3, outcome="stopped", stopped_by="signal", counts={"pending": 1})
+    assert text.splitlines()[0] == "demo: stopped (signal), 1 URL to go"
 
 
 def test_an_empty_run_gives_a_hint():
