@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from crawler.content.robots import product_token
@@ -32,7 +33,7 @@ from crawler.engine.trap_watch import TrapWatch
 from crawler.engine.workbench import Job, Workbench
 from crawler.engine.worker import Worker
 from crawler.frontier.known import Known
-from crawler.model.protocols import Fetcher, Frontier, NextVisit, OnResult, ScopeRule, Sink
+from crawler.model.protocols import Expiring, Fetcher, Frontier, NextVisit, OnResult, ScopeRule, Sink
 from crawler.model.results import Result
 from crawler.model.settings import Settings
 from crawler.rules.revisit import next_visit
@@ -211,6 +212,9 @@ class Circuit:
             )
             for _ in range(workers)
         ]
+        if isinstance(frontier, Expiring):
+            frontier.on_expired = self._lose_all
+            self.bench.holds = partial(frontier.holds, settings.http.connect_timeout)
 
     @property
     def idle(self) -> bool:
@@ -224,6 +228,12 @@ class Circuit:
     def _settled(self) -> None:
         self.replenisher.news()
         self.feeder.wake.set()
+
+    def _lose_all(self) -> None:
+        """All leases have run out. What came under them the frontier will refuse, and be taken again."""
+        for visit in list(self.bench.visits.values()):
+            self.bench.lose(visit)
+        self._settled()
 
     def _forget_known(self) -> None:
         """The frontier has refused, and may have forgotten what was sent to it."""

@@ -32,6 +32,8 @@ _UNASKED_AT_ONCE = 64
 _LOOK_AGAIN = 0.25
 #: Seconds that a pace makes the feeder sleep at least: at 5,000 requests a second it would wake for each.
 _LEAST_PAUSE = 0.01
+#: Seconds between two looks whether leases have been renewed.
+_CUT_OFF = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,10 @@ class Feeder:
         if self._limits.max_time is not None:
             self._over_at = self._clock() + self._limits.max_time + self._limits.drain
         while True:
+            if self._bench.holds is not None and not self._bench.holds():
+                # The store has not been heard of for long: somebody else may soon hold these hosts.
+                await self._sleep(_CUT_OFF)
+                continue
             now = self._clock()
             if self._pace is not None and await self._is_held_back(self._pace, now):
                 continue

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -182,6 +182,8 @@ class Workbench:
         self.wanted: dict[str, list[AuxRequest]] = {}
         #: A host with more in the frontier is refilled when fewer URLs than this are left of it.
         self.low_water = 1
+        #: Do the leases outlast what a request needs to be sent? None: they do not run out.
+        self.holds: Callable[[], bool] | None = None
         self.in_flight = 0
 
     def __len__(self) -> int:
@@ -293,7 +295,7 @@ class Workbench:
     def may_start(self, visit: Visit, now: float) -> bool:
         """Is what stood in the work queue still to be sent? Beside others in flight an answer may have come meanwhile
         that says not yet, or never."""
-        if visit.lost:
+        if visit.lost or (self.holds is not None and not self.holds()):
             return False
         return visit.per_host == 1 or (visit.state.closed is None and visit.next_at <= now)
 

@@ -1,15 +1,17 @@
-"""Everything known, and who may ask whom: memory and SQLite behind one contract."""
+"""Everything known, and who may ask whom: memory, SQLite and Redis behind one contract."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from crawler.frontier.known import Known
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.reader import StateReader, open_readonly
 from crawler.frontier.recall import Before, Carried, Earlier, Failures, Recall
+from crawler.frontier.redis import SCHEMES
 from crawler.frontier.run_state import Run, RunFrontier, RunState, SharedFrontier
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.model.errors import UsageError
@@ -25,25 +27,46 @@ __all__ = [
     "Run",
     "RunFrontier",
     "RunState",
+    "Shared",
     "SharedFrontier",
     "SqliteFrontier",
     "StateReader",
+    "is_shared",
     "open_frontier",
     "open_readonly",
     "state_path",
 ]
 
-_ACCEPTED = "expected sqlite (beside the output), sqlite:///PATH or memory"
+_ACCEPTED = (
+    "expected sqlite (beside the output), sqlite:///PATH, memory, redis://HOST, rediss://HOST or unix:///PATH"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a shared store must be told beside its URL: the ``job`` that its keys belong to, the ``place`` where this
+    worker writes (whoever opens one holds its lock), for how many seconds leases outlive the last sign of their holder
+    (``life``), and who is to hear of what is wrong with it."""
+
+    job: str
+    place: str
+    life: float
+    warn: Callable[[str], None]
+
+
+def is_shared(url: str) -> bool:
+    """Is the frontier that ``[frontier] url`` names one that other machines can reach?"""
+    return url.partition("://")[0] in SCHEMES
 
 
 def state_path(url: str, default_path: Path) -> Path | None:
-    """The file that ``[frontier] url`` names, ``None`` for memory. Raises :class:`UsageError`.
+    """The file that ``[frontier] url`` names, ``None`` where it names none. Raises :class:`UsageError`.
 
     ``sqlite:///state.db`` is relative to the current folder, ``sqlite:////var/state.db`` is absolute.
     """
     if url == "sqlite":
         return default_path
-    if url == "memory":
+    if url == "memory" or is_shared(url):
         return None
     scheme, separator, rest = url.partition("://")
     if scheme == "sqlite" and separator and rest.startswith("/") and len(rest) > 1:
@@ -58,14 +81,24 @@ async def open_frontier(
     clock: Callable[[], float] = time.time,
     *,
     members: int = 1,
+    shared: Shared | None = None,
 ) -> RunFrontier:
     """The frontier that ``[frontier] url`` asks for, ``default_path`` being the state beside the output.
 
     ``delay``: seconds by which the hosts of a dead holder are put off; give the longest of all hosts.
     ``members``: processes that crawl over it, which it has to be a :class:`SharedFrontier` for.
     Raises :class:`UsageError` for a URL it doesn't know, :class:`StorageError` where the state can't be
-    opened.
+    opened, :class:`~crawler.model.errors.JobActive` where a store is in use by another worker of the job.
     """
+    if is_shared(url):
+        # The extra `redis`, and 0.1 s of imports that others do without.
+        from crawler.frontier.redis.frontier import RedisFrontier
+
+        assert shared is not None
+        frontier = await RedisFrontier.open(url, shared.job, shared.place, delay, shared.life, clock)
+        for warning in frontier.warnings:
+            shared.warn(warning)
+        return frontier
     path = state_path(url, default_path)
     if path is None:
         return MemoryFrontier(delay, clock)

@@ -7,7 +7,7 @@ and beside a busy event loop each step then waits for the lock again: row by row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -36,7 +36,7 @@ HOST: Final = (
 ROBOTS: Final = "r.origin, r.fetched_at, r.expires, r.status, hex(r.body), r.reason, r.detail"
 
 
-def encode(rows: Sequence[Any]) -> str:
+def encode(rows: Sequence[Any] | Mapping[str, Any]) -> str:
     """``rows`` as JSON. Texts that UTF-8 cannot hold (lone surrogates: bytes of a header) are mended."""
     try:
         return orjson.dumps(rows).decode()
@@ -49,6 +49,8 @@ def _mend(value: Any) -> Any:
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, (list, tuple)):
         return [_mend(part) for part in value]
+    if isinstance(value, Mapping):
+        return {_mend(name): _mend(part) for name, part in value.items()}
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from crawler.model.exchange import Exchange
 from crawler.model.frontier import Counts, FileMark, Held, Knowledge, Settled, Settlement, Taken
@@ -61,6 +61,18 @@ class Frontier(Protocol):
 
     async def close(self) -> None:
         """Give back every lease still held and close the store. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Expiring(Protocol):
+    """What a frontier has beside that whose leases run out when it has not heard of their holder for a while."""
+
+    #: Called when all leases in hand have run out: others may hold those hosts by now.
+    on_expired: Callable[[], None] | None
+
+    def holds(self, seconds: float) -> bool:
+        """Do our leases outlast the next ``seconds``, by the monotonic clock? O(1)."""
         ...
 
 

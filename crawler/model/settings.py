@@ -197,11 +197,15 @@ class FrontierSettings:
 
     url: str = _setting(
         "sqlite",
-        "sqlite (beside the output), sqlite:///PATH (absolute: sqlite:////PATH), or memory",
+        "sqlite (beside the output), sqlite:///PATH (absolute: sqlite:////PATH), memory, or a store that is shared:"
+        " redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss://..., unix:///PATH",
         flag="--frontier",
     )
     commit_every: float = _setting(1.0, "longest time between commits", unit="s")
     commit_records: int = _setting(1000, "most records between commits")
+    lease: float = _setting(
+        30.0, "in a shared store, hosts of a worker that it has not heard of for so long go back", unit="s"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from crawler.engine.crawler import Ended
-from crawler.frontier import open_frontier, state_path
+from crawler.frontier import Shared, is_shared, open_frontier, state_path
 from crawler.model.errors import UsageError
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import NextVisit, OnResult, Record, ScopeRule, Sink
@@ -23,6 +25,8 @@ from crawler.run.configuration import held
 from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.lock import Lock
 from crawler.run.seeds import SeedLine
+
+log = logging.getLogger("crawler.run")
 
 #: Records that wait for a slow reader, at most.
 MOST_WAITING = 1_000
@@ -72,6 +76,8 @@ class Crawl:
         settings = replace(settings, crawl=replace(settings.crawl, processes=1))
         if settings.frontier.url == "sqlite":
             settings = replace(settings, frontier=replace(settings.frontier, url="memory"))
+        if is_shared(settings.frontier.url) and settings.crawl.job is None:
+            raise UsageError("[frontier] url: in a shared store a crawl needs a name; set [crawl] job")
         self._plan = Plan.of(settings)
         self._seeds = seeds
         self._sink = sink
@@ -94,7 +100,14 @@ class Crawl:
 
     async def _crawl(self) -> Ended:
         settings = self._plan.settings
-        frontier = await open_frontier(settings.frontier.url, _STATE, longest_delay(settings))
+        frontier = await open_frontier(
+            settings.frontier.url,
+            _STATE,
+            longest_delay(settings),
+            shared=Shared(
+                settings.crawl.job or "", secrets.token_hex(16), settings.frontier.lease, log.warning
+            ),
+        )
         try:
             known = await frontier.run()
             if known is not None and not known.finished:

@@ -15,7 +15,7 @@ from crawler.engine.recrawl import Recrawl
 from crawler.engine.sitemap_desk import listed_sitemaps
 from crawler.fetch.budget import Budget, fit, raise_open_files
 from crawler.fetch.session import Session
-from crawler.frontier import RunFrontier
+from crawler.frontier import RunFrontier, is_shared
 from crawler.model.errors import UsageError
 from crawler.model.protocols import NextVisit, OnResult, ScopeRule, Sink
 from crawler.model.request import Request
@@ -51,6 +51,12 @@ class Plan:
         _check_comparison(settings)
         if settings.output.warc and settings.output.path == "-":
             raise UsageError("[output] warc: an archive needs a folder; --output - is one stream")
+        if is_shared(settings.frontier.url) and settings.frontier.lease < 2 * settings.http.connect_timeout:
+            # Nothing is sent that could still be connecting when the lease has run out.
+            raise UsageError(
+                f"[frontier] lease = {settings.frontier.lease:g} s: expected at least twice [http] connect_timeout"
+                f" ({settings.http.connect_timeout:g} s)"
+            )
         settings = with_processes(settings)
         # The limit is each process's own, and so are its sockets.
         share = share_of(settings, 0)

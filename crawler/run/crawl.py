@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -12,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from crawler.engine.recrawl import Recrawl
-from crawler.frontier import RunFrontier, SharedFrontier, open_frontier, state_path
+from crawler.frontier import RunFrontier, Shared, SharedFrontier, is_shared, open_frontier, state_path
 from crawler.model.errors import StorageError
 from crawler.model.protocols import Sink
 from crawler.model.settings import Settings
@@ -93,7 +94,11 @@ async def _to_files(start: Start) -> Ending:
             locks.append(_hold(stack, state))
         processes = start.plan.processes
         frontier = await open_frontier(
-            settings.frontier.url, folder.state, longest_delay(settings), members=processes
+            settings.frontier.url,
+            folder.state,
+            longest_delay(settings),
+            members=processes,
+            shared=_shared(start, folder.place() if is_shared(settings.frontier.url) else ""),
         )
         stack.push_async_callback(frontier.close)
         await require_own(start, frontier)
@@ -142,8 +147,10 @@ async def _to_stdout(start: Start) -> Ending:
         if path is not None:
             _hold(stack, path)
         start.signals.listen()
-        url = "memory" if path is None else named
-        frontier = await open_frontier(url, Path(), longest_delay(start.settings))
+        url = "memory" if named == "sqlite" else named
+        frontier = await open_frontier(
+            url, Path(), longest_delay(start.settings), shared=_shared(start, secrets.token_hex(16))
+        )
         stack.push_async_callback(frontier.close)
         await require_own(start, frontier)
         known = await frontier.run()
@@ -170,6 +177,16 @@ def _hold(stack: AsyncExitStack, state: Path) -> Lock:
     lock.acquire()
     stack.callback(lock.release)
     return lock
+
+
+def _shared(start: Start, place: str) -> Shared:
+    """What a shared store is told of this start."""
+
+    def warn(text: str) -> None:
+        log.warning(text)
+        start.warnings.append(text)
+
+    return Shared(start.job, place, start.settings.frontier.lease, warn)
 
 
 async def _crawl(

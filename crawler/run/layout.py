@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ from crawler.model.errors import StorageError
 
 #: What a failed write means to who reads of it.
 _KEPT: Final = "; nothing committed is lost: run again to go on"
+
+_PLACE: Final = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,17 @@ class JobFolder:
     @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    def place(self) -> str:
+        """32 hexadecimal digits that tell this folder from any other, made when first asked for: by them a shared store
+        knows who writes here. For whoever holds the lock. Raises :class:`StorageError`."""
+        path = self.path / "worker"
+        known = read_json(path).get("id")
+        if isinstance(known, str) and _PLACE.fullmatch(known):
+            return known
+        made = secrets.token_hex(16)
+        write_json(path, {"schema": "worker/1", "id": made})
+        return made
 
     def run(self, run_id: str) -> Path:
         return self.path / "runs" / run_id

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from crawler.frontier import is_shared
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 
@@ -32,6 +33,8 @@ def with_processes(settings: Settings) -> Settings:
         why = "one stream is written by one process: name a folder with --output"
     elif settings.frontier.url == "memory":
         why = "a frontier in memory is one process's own: leave [frontier] url at sqlite"
+    elif is_shared(settings.frontier.url):
+        why = "over a store one process crawls a job: leave [frontier] url at sqlite"
     if why is not None and wanted is not None and wanted > 1:
         raise UsageError(f"[crawl] processes = {wanted}: {why}, or leave --processes out")
     number = 1 if why is not None else wanted if wanted is not None else usable_cores()

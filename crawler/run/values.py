@@ -288,8 +288,16 @@ def _check_types(media_types: tuple[str, ...]) -> None:
 
 
 def _check_frontier(url: str) -> None:
-    if url not in ("sqlite", "memory") and not (url.startswith("sqlite:///") and len(url) > 10):
+    if url in ("sqlite", "memory") or (url.startswith("sqlite:///") and len(url) > 10):
+        return
+    from crawler.frontier.redis import SCHEMES, Address
+
+    if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         raise _UnfitError
+    try:
+        Address.of(url)
+    except UsageError as error:
+        raise _UnfitError(str(error).rpartition("': ")[2]) from None
 
 
 def _check_user_agent(agent: str) -> None:

@@ -288,8 +288,9 @@ async def test_what_a_host_taught_comes_back_with_it(frontier: RunFrontier) -> N
     state = HostState(NOW + 1, 0.25, 60.0, NOW, 2, 17, 4.5, Reason.DEFERRED_RETRY_AFTER, "Retry-After: 9999")
     robots = RobotsEntry("http://a:81", NOW, NOW + 86_400, 200, b"User-agent: *\n\xff\0", None, None)
     failed = RobotsEntry("https://[::1]:8443", NOW, NOW + 9, 0, b"", Reason.ROBOTS_UNREACHABLE, "503")
-    await frontier.add([seed("a/1"), seed("a/2"), seed("[::1]/")])
+    await frontier.add([seed("a/1"), seed("a/2")])
     lease = await take_one(frontier)
+    await frontier.add([seed("[::1]/")])
     told = settlement(lease, hosts=[replace(give_back(lease), state=state)], robots=[robots, failed])
     await frontier.settle(NOW, told)
     leases = {lease.host: lease for lease in (await frontier.take(NOW + 1, 9, 9)).leases}

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import xxhash
 
@@ -14,6 +15,10 @@ from crawler.frontier import MemoryFrontier, RunFrontier, SqliteFrontier
 from crawler.model.frontier import Again, Done, HostReturn, HostState, Lease, Settlement
 from crawler.model.reasons import Outcome
 from crawler.model.request import Request
+from tests.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    from crawler.frontier.redis.frontier import RedisFrontier
 
 DELAY = 2.0
 
@@ -133,6 +138,31 @@ class MemberMaker(SqliteMaker):
         )
         self._open += [member, owner]
         return member
+
+
+class RedisMaker:
+    """Makes shared frontiers over one job of a real store."""
+
+    durable = True
+    server: RedisServer
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self.clock = clock
+        self.job = f"job-{uuid4().hex}"
+        self._open: list[RedisFrontier] = []
+
+    async def open(self, place: str = "here", life: float = 30.0) -> RedisFrontier:
+        from crawler.frontier.redis.frontier import RedisFrontier
+
+        frontier = await RedisFrontier.open(
+            self.server.url, self.job, place, DELAY, life, self.clock, server_clock=self.clock
+        )
+        self._open.append(frontier)
+        return frontier
+
+    async def close(self) -> None:
+        for frontier in self._open:
+            await frontier.close()
 
 
 IDLE = HostState()

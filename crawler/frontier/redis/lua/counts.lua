@@ -1,0 +1,1 @@
+return {redis.call('HGETALL', R .. 'counts'), redis.call('HGETALL', R .. 'tally')}

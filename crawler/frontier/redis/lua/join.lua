@@ -1,0 +1,25 @@
+-- ARGV: clock, worker (place.start), place, life, delay, description, schema, salt. Make the job if it is not there;
+-- then: schema, salt, other workers alive (their descriptions), hosts of the dead still to be freed.
+local at = clock(ARGV[1])
+local worker, place = ARGV[2], ARGV[3]
+local meta = redis.call('HMGET', KEYS[1], 'schema', 'salt')
+if not meta[1] then
+  redis.call('HSET', KEYS[1], 'schema', ARGV[7], 'salt', ARGV[8], 'generation', '0')
+  meta = {ARGV[7], ARGV[8]}
+elseif tonumber(meta[1]) ~= tonumber(ARGV[7]) then
+  return {meta[1], meta[2] or '', {}, 0}
+end
+local others = {}
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', '+inf')) do
+  if other ~= worker and string.sub(other, 1, #place + 1) == place .. '.' then
+    -- Who starts in a place holds its lock: whoever was there before is dead.
+    redis.call('ZADD', P .. 'workers', 0, other)
+  end
+end
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '(' .. exact(at), '+inf')) do
+  if other ~= worker then others[#others + 1] = redis.call('HGET', P .. 'w:' .. other, 'is') or other end
+end
+if #others > 0 then return {meta[1], meta[2], others, 0} end
+beat(worker, at, tonumber(ARGV[4]), tonumber(ARGV[5]))
+redis.call('HSET', P .. 'w:' .. worker, 'is', ARGV[6])
+return {meta[1], meta[2], others, reap(at, tonumber(ARGV[5]), 1000)}

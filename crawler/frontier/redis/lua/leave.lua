@@ -1,0 +1,8 @@
+-- ARGV: clock, worker, delay. Give back what it holds, 1,000 hosts a call; how many are left?
+local at = clock(ARGV[1])
+local left = give_up(ARGV[2], at, tonumber(ARGV[3]), 1000)
+if left == 0 then
+  redis.call('ZREM', P .. 'workers', ARGV[2])
+  redis.call('DEL', P .. 'w:' .. ARGV[2])
+end
+return left

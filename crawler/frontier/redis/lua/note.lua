@@ -1,0 +1,5 @@
+-- ARGV: has extra, extra, finished. 0 where no run has begun.
+if redis.call('HEXISTS', KEYS[1], 'run_id') == 0 then return 0 end
+if ARGV[1] == '1' then redis.call('HSET', KEYS[1], 'extra', ARGV[2]) end
+if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'finished', '1') end
+return 1

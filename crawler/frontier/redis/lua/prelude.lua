@@ -1,0 +1,232 @@
+-- What all scripts of the shared frontier have in common. KEYS[1] is `crawler:{job}:meta`: every other key has the
+-- same hash tag, so that all of a job is in one slot of a Cluster, and a script sees one moment of it.
+--
+-- Of the job   meta           schema, salt, generation, run_id, finished, extra, oldest, token
+--              h:<host>       g generation, t token, k worker, s seen, d due, c closed, p pause, j state, jg its generation
+--              r:<host>       origin -> robots.txt
+--              hosts          every host, by when it was last touched
+--              workers        incarnations, by when they expire;  w:<worker> what each was last answered
+--              held:<worker>  host -> token
+--              stale          generations whose keys are still to be unlinked
+-- Of the run   <g>:urls       key -> record;  <g>:q:<host> fresh, <g>:l:<host> to be asked later
+--              <g>:ready      free hosts with something to do, by when
+--              <g>:counts <g>:tally <g>:files <g>:traps <g>:domains
+--
+-- Times are texts on their way through: a Lua number made text keeps 14 digits, and a Unix time has 16.
+local P = string.sub(KEYS[1], 1, -5)
+local G = redis.call('HGET', KEYS[1], 'generation') or '0'
+if ARGV[#ARGV] ~= '' and ARGV[#ARGV] ~= G then
+  -- The store was emptied, has forgotten the run's beginning, or another start has given the run up.
+  return redis.error_reply('GONE ' .. G)
+end
+local R = P .. G .. ':'
+local URLS, READY = R .. 'urls', R .. 'ready'
+local ID, DEPTH, PRIORITY, SEED, LATE, KIND, ATTEMPT, NOT_BEFORE, OUTCOME, REASON, STATUS, FIXED, ROUTE, VALID =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+-- A URL's place among the fresh ones of its host: its priority, then the order in which URLs came (2^40 of them). Of
+-- 53 bits 13 are left for priorities: 4,096 as they are and as many of what traps have made later (rules/traps.py).
+local BAND, DEMOTED, MOST = 1099511627776, 1048576, 4095
+
+local function whole(n) return string.format('%.0f', n) end
+local function exact(n) return string.format('%.17g', n) end
+
+-- The server's clock, seconds; a test gives its own.
+local function clock(given)
+  if given ~= '' then return tonumber(given) end
+  local t = redis.call('TIME')
+  return tonumber(t[1]) + tonumber(t[2]) / 1000000
+end
+
+local function load_host(name)
+  local v = redis.call('HMGET', P .. 'h:' .. name, 'g', 't', 'k', 's', 'd', 'c', 'p')
+  local h = {name = name, fresh = v[1] ~= G, known = v[1] and true or false, token = v[2] or '', worker = v[3] or '',
+    seen = v[4] == '1', due = v[5] or '0', closed = v[6] or '', pause = v[7] or '0'}
+  if h.fresh then
+    -- As an earlier run left it, or never met: a new run judges anew, and keeps what was learnt in the last 30 days.
+    h.token, h.worker, h.seen, h.closed = '', '', false, ''
+    if tonumber(h.due) < tonumber(redis.call('HGET', KEYS[1], 'oldest') or '0') then
+      h.due, h.pause, h.forgotten = '0', '0', true
+    end
+  end
+  return h
+end
+
+-- Write a host that this run has not met yet. `at` is the server's clock.
+local function adopt(h, at)
+  if not h.fresh then return end
+  local key = P .. 'h:' .. h.name
+  if h.forgotten then redis.call('HDEL', key, 'j', 'jg') end
+  redis.call('HSET', key, 'g', G, 't', h.token, 'k', h.worker, 's', h.seen and '1' or '0', 'd', h.due, 'c', h.closed,
+    'p', h.pause)
+  redis.call('ZADD', P .. 'hosts', at, h.name)
+  h.fresh = false
+end
+
+-- A free host with something to do is offered at its due time, or when the first of its URLs may be asked.
+local function offer(h)
+  if h.token ~= '' then return end
+  local fresh, later = redis.call('ZCARD', R .. 'q:' .. h.name), redis.call('ZCARD', R .. 'l:' .. h.name)
+  if fresh + later == 0 then
+    redis.call('ZREM', READY, h.name)
+    return
+  end
+  local ready = '0'
+  if h.closed == '' then
+    ready = h.due
+    if fresh == 0 then
+      local first = redis.call('ZRANGE', R .. 'l:' .. h.name, 0, 0, 'WITHSCORES')[2]
+      if tonumber(first) > tonumber(ready) then ready = first end
+    end
+  end
+  redis.call('ZADD', READY, ready, h.name)
+end
+
+local function lease(h, token, worker, at)
+  adopt(h, at)
+  h.token, h.worker = token, worker
+  redis.call('HSET', P .. 'h:' .. h.name, 't', token, 'k', worker)
+  redis.call('HSET', P .. 'held:' .. worker, h.name, token)
+  redis.call('ZREM', READY, h.name)
+end
+
+local function free(h)
+  redis.call('HDEL', P .. 'held:' .. h.worker, h.name)
+  h.token, h.worker = '', ''
+  redis.call('HSET', P .. 'h:' .. h.name, 't', '', 'k', '')
+end
+
+-- Give back up to `most` hosts of `worker`, each due one delay after `at`: its holder may just have asked it, and
+-- never told (what slow hosts and a Crawl-delay ask for beside that is their `pause`). How many are left?
+local function give_up(worker, at, delay, most)
+  local key = P .. 'held:' .. worker
+  local cursor, done = '0', 0
+  repeat
+    local found = redis.call('HSCAN', key, cursor, 'COUNT', 200)
+    cursor = found[1]
+    for i = 1, #found[2], 2 do
+      local h = load_host(found[2][i])
+      if h.token == found[2][i + 1] and h.worker == worker then
+        free(h)
+        local due = at + delay + tonumber(h.pause)
+        if due > tonumber(h.due) then
+          h.due = exact(due)
+          redis.call('HSET', P .. 'h:' .. h.name, 'd', h.due)
+        end
+        offer(h)
+      else
+        redis.call('HDEL', key, found[2][i])
+      end
+      done = done + 1
+    end
+  until cursor == '0' or done >= most
+  return redis.call('HLEN', key)
+end
+
+-- Leases live by one heartbeat of their holder, not by a renewal each; who has not been heard of is given up.
+local function reap(at, delay, most)
+  local left = 0
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', at, 'LIMIT', 0, 8)) do
+    local rest = give_up(worker, at, delay, most)
+    left = left + rest
+    if rest == 0 then
+      redis.call('ZREM', P .. 'workers', worker)
+      redis.call('DEL', P .. 'w:' .. worker)
+    end
+  end
+  return left
+end
+
+-- A sign of life. 1 where it comes too late: leases that have run out are not taken up again, all go back.
+local function beat(worker, at, life, delay)
+  local until_ = redis.call('ZSCORE', P .. 'workers', worker)
+  local late = not until_ or tonumber(until_) <= at
+  if late then
+    give_up(worker, at, delay, 1000000000)
+    redis.call('HDEL', P .. 'w:' .. worker, 'question')
+  end
+  redis.call('ZADD', P .. 'workers', at + life, worker)
+  return late and 1 or 0
+end
+
+-- What a script counts, written once at its end.
+local counted, tallied = {}, {}
+local function count(name, more) counted[name] = (counted[name] or 0) + more end
+local function tally(name, more) tallied[name] = (tallied[name] or 0) + more end
+local function write_counts()
+  for name, more in pairs(counted) do
+    if more ~= 0 then redis.call('HINCRBY', R .. 'counts', name, whole(more)) end
+  end
+  for name, more in pairs(tallied) do redis.call('HINCRBY', R .. 'tally', name, whole(more)) end
+end
+
+local function rank(url)
+  local priority, later = url[PRIORITY], 0
+  if priority >= DEMOTED then priority, later = priority - DEMOTED, MOST + 1 end
+  return whole((math.min(priority, MOST) + later) * BAND + url[ID])
+end
+
+-- A known URL is met again: the better of the two ways to it counts.
+local function meet(url, host, key, depth, priority, seed, route)
+  local changed = false
+  if seed == 1 and url[SEED] == 0 then
+    url[SEED], changed = 1, true
+    count('seeds', 1)
+    count('discovered', -1)
+  end
+  if url[OUTCOME] ~= '' then
+    if depth < url[DEPTH] and url[LATE] == 0 then
+      url[LATE], changed = 1, true
+      tally('depth_late', 1)
+    end
+    return changed
+  end
+  if depth < url[DEPTH] then url[DEPTH], url[ROUTE], changed = depth, route, true end
+  if priority < url[PRIORITY] then
+    url[PRIORITY], changed = priority, true
+    redis.call('ZADD', R .. 'q:' .. host, 'XX', rank(url), key)
+  end
+  return changed
+end
+
+-- Put in what is unknown, lower what is pending. How many were new, and which hosts got something?
+local function admit(rows, keys, at)
+  local new, grown, names = 0, {}, {}
+  local next_url = tonumber(redis.call('HGET', R .. 'counts', 'urls') or '0')
+  for i, row in ipairs(rows) do
+    local host, depth, priority, seed, kind, attempt, fixed, route, valid = unpack(row)
+    local key = string.sub(keys, 16 * i - 15, 16 * i)
+    local stored = redis.call('HGET', URLS, key)
+    if stored then
+      local url = cmsgpack.unpack(stored)
+      if meet(url, host, key, depth, priority, seed, route) then redis.call('HSET', URLS, key, cmsgpack.pack(url)) end
+    else
+      new = new + 1
+      local url = {next_url + new, depth, priority, seed, 0, kind, attempt, '0', '', '', 0, fixed, route, valid}
+      redis.call('HSET', URLS, key, cmsgpack.pack(url))
+      redis.call('ZADD', R .. 'q:' .. host, rank(url), key)
+      if kind ~= 0 then
+        -- It gives no record, so it is no part of the accounting.
+        tally('own_pending', 1)
+      else
+        count('pending', 1)
+        count(seed == 1 and 'seeds' or 'discovered', 1)
+      end
+      if not grown[host] then
+        grown[host] = true
+        names[#names + 1] = host
+      end
+    end
+  end
+  count('urls', new)
+  for _, name in ipairs(names) do
+    local h = load_host(name)
+    if not h.seen then
+      adopt(h, at)
+      h.seen = true
+      redis.call('HSET', P .. 'h:' .. name, 's', '1')
+      if name ~= '' then count('hosts', 1) end
+    end
+    offer(h)
+  end
+  return new, names
+end

@@ -1,0 +1,87 @@
+"""A real redis-server for tests: on a free loopback port, in a folder of its own, killed and started again."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Debian's package has it; `.ci/run` installs it.
+PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def require_redis() -> None:
+    if PROGRAM is None:
+        pytest.skip("redis-server is not installed (apt install redis-server)")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """``options`` are lines of its configuration. It keeps its port and its folder when started again."""
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        require_redis()
+        self.folder = folder
+        self.port = free_port()
+        self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **options}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> RedisServer:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        assert PROGRAM is not None
+        settings = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), **self.options}
+        arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        with open(self.folder / "log", "ab") as log:
+            self._process = subprocess.Popen([PROGRAM, *arguments], stdout=log, stderr=log)
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 1) as wire:
+                    wire.sendall(b"PING\r\n")
+                    said = wire.recv(64)
+                    if said.startswith((b"+PONG", b"-NOAUTH", b"-NOPERM")):
+                        return self
+            except OSError:
+                pass
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        """As a power cut ends a process: nothing is written any more."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def ask(self, *words: str) -> Any:
+        """One question beside the crawler's own."""
+        import redis
+
+        client = redis.Redis(host="127.0.0.1", port=self.port)
+        try:
+            return client.execute_command(*words)
+        finally:
+            client.close()
