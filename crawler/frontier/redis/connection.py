@@ -52,6 +52,10 @@ _AWAY: Final = (
 )
 
 
+#: Where in a script it happened: of no use to a person.
+_SCRIPT: Final = re.compile(r"\s*script: .*", re.DOTALL)
+
+
 class StorageAway(StorageError):
     """Nobody answers."""
 
@@ -242,7 +246,8 @@ def _trouble(address: Address) -> Iterator[None]:
             ) from error
         if "WRONGTYPE" in text:
             raise StorageError(
-                f"{address}: keys of this job are not a crawler's ({text}); name another job or database"
+                f"{address}: keys of this job are not a crawler's ({_SCRIPT.sub('', text)}); name another job or"
+                " database"
             ) from error
         if text.startswith("OOM"):
             raise StorageError(

@@ -3,7 +3,9 @@
 local at = clock(ARGV[1])
 local worker, place = ARGV[2], ARGV[3]
 local meta = redis.call('HMGET', KEYS[1], 'schema', 'salt')
-if not meta[1] then
+if not meta[1] and redis.call('EXISTS', KEYS[1]) == 1 then
+  return {'', '', {}, 0}
+elseif not meta[1] then
   redis.call('HSET', KEYS[1], 'schema', ARGV[7], 'salt', ARGV[8], 'generation', '0')
   meta = {ARGV[7], ARGV[8]}
 elseif tonumber(meta[1]) ~= tonumber(ARGV[7]) then

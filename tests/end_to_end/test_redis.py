@@ -1,0 +1,264 @@
+"""`--frontier redis://...`: the same run as over the embedded state, whoever dies: the crawler, or the store."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crawler.audit import audit, find_run
+from tests.redis_server import RedisServer, require_redis
+
+HOSTS, PAGES = 8, 30
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis").start()
+    yield server
+    server.kill()
+
+
+def build(site, wait: float = 0.01) -> list[str]:
+    seeds = []
+    for number in range(HOSTS):
+        host = site.host(f"h{number}.test")
+        for page in range(PAGES):
+            host.page(f"/{page}", [f"/{page + 1}", f"/{page + 2}"] if page < PAGES - 2 else [], wait=wait)
+        seeds.append(host.url("/0"))
+    return seeds
+
+
+def expected(site) -> set[str]:
+    return {site.host(f"h{number}.test").url(f"/{page}") for number in range(HOSTS) for page in range(PAGES)}
+
+
+def whole(site, ended) -> None:
+    """Every page has its record, none two, and the accounting holds."""
+    assert ended.code == 0, ended
+    assert set(ended.by_url) == expected(site)
+    assert audit(find_run(str(ended.folder), ended.job_folder.parent)).sound
+    assert not list(ended.folder.glob("*.open"))
+
+
+def options(dns, store: RedisServer) -> dict[str, object]:
+    return {"nameserver": dns.address, "depth": "none", "frontier": store.url}
+
+
+def until_served(site, count: int) -> None:
+    until = time.monotonic() + 60
+    while len(site.log) < count:
+        assert time.monotonic() < until, "the crawl does not get on"
+        time.sleep(0.01)
+
+
+def test_one_worker_over_a_store(site, dns, crawl, store) -> None:
+    seeds = build(site)
+    ended = crawl(seeds, **options(dns, store))
+    whole(site, ended)
+    first = ended.folder
+    assert not ended.manifest["warnings"]
+    again = crawl(seeds, **options(dns, store))
+    assert "starting a new run" in again.stderr
+    assert again.folder != first
+    whole(site, again)
+    keys = store.ask("KEYS", "*")
+    assert keys
+    assert all(key.startswith(b"crawler:{seeds}:") for key in keys), "one slot of a Cluster"
+    assert not [key for key in keys if key.startswith(b"crawler:{seeds}:1:")], (
+        "what the first run knew is gone"
+    )
+
+
+def test_killed_and_run_again(site, dns, crawl, store) -> None:
+    seeds = build(site)
+    running = crawl.start(seeds, commit_every=0.2, **options(dns, store))
+    until_served(site, HOSTS * PAGES // 3)
+    running.kill()
+    running.wait()
+    began = time.monotonic()
+    ended = crawl(seeds, **options(dns, store))
+    assert time.monotonic() - began < 20, (
+        "the lock of its folder says that the dead one is dead: no lease is waited out"
+    )
+    whole(site, ended)
+    assert len(ended.manifest["starts"]) == 2
+
+
+def test_the_store_killed_and_started_again_under_the_crawl(site, dns, crawl, store) -> None:
+    seeds = build(site)
+    running = crawl.start(seeds, commit_every=0.2, **options(dns, store))
+    until_served(site, HOSTS * PAGES // 3)
+    store.kill()
+    running.wait_to_hear("the store is away")
+    store.start()
+    ended = running.wait()
+    assert "the store is back" in ended.stderr
+    whole(site, ended)
+
+
+def test_the_store_forgets_what_it_acknowledged(site, dns, crawl, store) -> None:
+    """As `appendfsync everysec` and a power cut leave it: its log ends in the middle of what it had said yes to."""
+    seeds = build(site, wait=0.03)
+    running = crawl.start(seeds, commit_every=0.2, **options(dns, store))
+    until_served(site, HOSTS * PAGES // 4)
+    (log,) = (store.folder / "appendonlydir").glob("*.incr.aof")
+    size = log.stat().st_size
+    until_served(site, HOSTS * PAGES // 2)
+    store.kill()
+    assert log.stat().st_size > size
+    os.truncate(log, size)
+    store.start()
+    ended = running.wait()
+    assert "refused a settlement" in ended.stderr
+    whole(site, ended)
+    asked = Counter((entry.host, entry.path) for entry in site.log)
+    assert max(asked.values()) > 1, "what it forgot was asked again"
+
+
+def test_a_store_that_forgets_all_ends_the_run(site, dns, crawl, store) -> None:
+    seeds = build(site, wait=0.03)
+    running = crawl.start(seeds, **options(dns, store))
+    until_served(site, 20)
+    store.ask("FLUSHALL")
+    ended = running.wait()
+    assert ended.code == 6
+    assert "the run is not there any more" in ended.stderr
+
+
+def test_another_folder_cannot_join_a_run_that_is_active(site, dns, crawl, store, tmp_path) -> None:
+    seeds = build(site, wait=0.05)
+    running = crawl.start(seeds, **options(dns, store))
+    running.wait_to_hear("start")
+    other = crawl(seeds, output=tmp_path / "other", **options(dns, store))
+    assert other.code == 4
+    assert f"process {running.pid} on {socket.gethostname()}" in other.stderr
+    whole(site, running.wait())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [("appendonly", "no", "appendonly no"), ("appendfsync", "no", "appendfsync no")],
+)
+def test_a_store_that_is_not_durable_is_a_warning(site, dns, crawl, tmp_path, setting, value, said) -> None:
+    server = RedisServer(tmp_path / "redis", **{setting: value}).start()
+    try:
+        ended = crawl(build(site, wait=0), **options(dns, server))
+    finally:
+        server.kill()
+    whole(site, ended)
+    assert any(said in warning for warning in ended.manifest["warnings"])
+    assert said in ended.stderr
+
+
+def test_user_and_password_reach_nothing_that_is_written(site, dns, crawl, tmp_path) -> None:
+    server = RedisServer(
+        tmp_path / "redis", user="anna on >s3cret ~crawler:* +@all", requirepass="other"
+    ).start()
+    try:
+        url = server.url.replace("://", "://anna:s3cret@")
+        ended = crawl(build(site, wait=0), **{**options(dns, server), "frontier": url})
+        whole(site, ended)
+        wrong = crawl(
+            ["http://h0.test/"], **{**options(dns, server), "frontier": url.replace("s3cret", "no")}
+        )
+        none = crawl(["http://h0.test/"], **options(dns, server))
+        checked = crawl.start(["http://h0.test/"], command="check", frontier=url).wait()
+    finally:
+        server.kill()
+    assert (wrong.code, none.code) == (2, 2)
+    assert "the user or password" in wrong.stderr
+    assert "it wants a password" in none.stderr
+    written = b"".join(path.read_bytes() for path in ended.job_folder.rglob("*") if path.is_file())
+    assert b"s3cret" not in written
+    assert "s3cret" not in ended.stderr + checked.stderr + checked.stdout.decode()
+
+
+def test_over_a_socket(site, dns, crawl, tmp_path) -> None:
+    path = tmp_path / "r.sock"
+    server = RedisServer(tmp_path / "redis", unixsocket=str(path)).start()
+    try:
+        ended = crawl(build(site, wait=0), **{**options(dns, server), "frontier": f"unix://{path}?db=3"})
+    finally:
+        server.kill()
+    whole(site, ended)
+
+
+def test_over_a_cluster(site, dns, crawl, tmp_path) -> None:
+    server = RedisServer(tmp_path / "redis", **{"cluster-enabled": "yes"}).start()
+    try:
+        server.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        until = time.monotonic() + 20
+        while b"cluster_state:ok" not in server.ask("CLUSTER", "INFO"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        ended = crawl(build(site, wait=0), **options(dns, server))
+    finally:
+        server.kill()
+    whole(site, ended)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("redis://", 2, "the host is missing"),
+        ("redis://h/x", 2, "not the number of a database"),
+        ("redis://h?ssl=yes", 2, "nothing is known after ?"),
+        ("unix://host/path", 2, "absolute path"),
+        ("reddis://h", 2, "expected sqlite"),
+        ("redis://127.0.0.1:1", 6, "no store answers there"),
+    ],
+)
+def test_a_url_that_cannot_be_meant(crawl, url, code, said) -> None:
+    ended = crawl(["http://h.test/"], frontier=url)
+    assert ended.code == code
+    assert said in ended.stderr
+
+
+def test_what_answers_is_no_store_of_ours(crawl, store, site) -> None:
+    def start(url: str):
+        return crawl(["http://h.test/"], frontier=url)
+
+    web = start(f"redis://127.0.0.1:{site.port}")
+    assert (web.code, "not a Redis" in web.stderr) == (2, True)
+    key = "crawler:{seeds}:meta"
+    for words, code, said in [
+        (("SET", key, "x"), 6, "not a crawler's"),
+        (("HSET", key, "x", "1"), 6, "damaged"),
+        (("HSET", key, "schema", "9", "salt", "1"), 6, "made by a newer crawler"),
+    ]:
+        store.ask("DEL", key)
+        store.ask(*words)
+        before = store.ask("DUMP", key)
+        ended = start(store.url)
+        assert (ended.code, said in ended.stderr) == (code, True), ended
+        assert store.ask("DUMP", key) == before, "nothing was changed"
+        assert store.ask("DBSIZE") == 1
+
+
+def test_too_old_a_store_is_refused(crawl) -> None:
+    """No Debian has one any more: a server that says so in the protocol's own words."""
+    require_redis()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        said = b"# Server\r\nredis_version:6.0.16\r\n"
+
+        def serve() -> None:
+            wire, _ = server.accept()
+            with wire:
+                while data := wire.recv(65536):
+                    for _ in range(data.count(b"CLIENT")):
+                        wire.sendall(b"+OK\r\n")
+                    if b"INFO" in data.upper().replace(b"SETINFO", b""):
+                        wire.sendall(b"$%d\r\n%s\r\n" % (len(said), said))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        ended = crawl(["http://h.test/"], frontier=f"redis://127.0.0.1:{server.getsockname()[1]}")
+    assert ended.code == 2
+    assert "Redis 6.0.16 is too old; a shared frontier needs 6.2 or later" in ended.stderr
