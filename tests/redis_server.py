@@ -80,7 +80,7 @@ class RedisServer:
         """One question beside the crawler's own."""
         import redis
 
-        client = redis.Redis(host="127.0.0.1", port=self.port)
+        client = redis.Redis(host="127.0.0.1", port=self.port, password=self.options.get("requirepass"))
         try:
             return client.execute_command(*words)
         finally:

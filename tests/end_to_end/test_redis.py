@@ -8,14 +8,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from crawler.audit import audit, find_run
-from tests.redis_server import RedisServer, require_redis
+from tests.redis_server import RedisServer
 
 HOSTS, PAGES = 8, 30
+OFTEN = {"frontier": {"commit_every": 0.2}}
 
 
 @pytest.fixture
@@ -51,9 +53,10 @@ def options(dns, store: RedisServer) -> dict[str, object]:
     return {"nameserver": dns.address, "depth": "none", "frontier": store.url}
 
 
-def until_served(site, count: int) -> None:
+def until_served(site, count: int, running) -> None:
     until = time.monotonic() + 60
     while len(site.log) < count:
+        assert not running.ended, running.wait()
         assert time.monotonic() < until, "the crawl does not get on"
         time.sleep(0.01)
 
@@ -78,8 +81,8 @@ def test_one_worker_over_a_store(site, dns, crawl, store) -> None:
 
 def test_killed_and_run_again(site, dns, crawl, store) -> None:
     seeds = build(site)
-    running = crawl.start(seeds, commit_every=0.2, **options(dns, store))
-    until_served(site, HOSTS * PAGES // 3)
+    running = crawl.start(seeds, config=OFTEN, **options(dns, store))
+    until_served(site, HOSTS * PAGES // 3, running)
     running.kill()
     running.wait()
     began = time.monotonic()
@@ -93,8 +96,8 @@ def test_killed_and_run_again(site, dns, crawl, store) -> None:
 
 def test_the_store_killed_and_started_again_under_the_crawl(site, dns, crawl, store) -> None:
     seeds = build(site)
-    running = crawl.start(seeds, commit_every=0.2, **options(dns, store))
-    until_served(site, HOSTS * PAGES // 3)
+    running = crawl.start(seeds, config=OFTEN, **options(dns, store))
+    until_served(site, HOSTS * PAGES // 3, running)
     store.kill()
     running.wait_to_hear("the store is away")
     store.start()
@@ -106,11 +109,11 @@ def test_the_store_killed_and_started_again_under_the_crawl(site, dns, crawl, st
 def test_the_store_forgets_what_it_acknowledged(site, dns, crawl, store) -> None:
     """As `appendfsync everysec` and a power cut leave it: its log ends in the middle of what it had said yes to."""
     seeds = build(site, wait=0.03)
-    running = crawl.start(seeds, commit_every=0.2, **options(dns, store))
-    until_served(site, HOSTS * PAGES // 4)
+    running = crawl.start(seeds, config=OFTEN, **options(dns, store))
+    until_served(site, HOSTS * PAGES // 4, running)
     (log,) = (store.folder / "appendonlydir").glob("*.incr.aof")
     size = log.stat().st_size
-    until_served(site, HOSTS * PAGES // 2)
+    until_served(site, HOSTS * PAGES // 2, running)
     store.kill()
     assert log.stat().st_size > size
     os.truncate(log, size)
@@ -125,7 +128,7 @@ def test_the_store_forgets_what_it_acknowledged(site, dns, crawl, store) -> None
 def test_a_store_that_forgets_all_ends_the_run(site, dns, crawl, store) -> None:
     seeds = build(site, wait=0.03)
     running = crawl.start(seeds, **options(dns, store))
-    until_served(site, 20)
+    until_served(site, 20, running)
     store.ask("FLUSHALL")
     ended = running.wait()
     assert ended.code == 6
@@ -158,10 +161,9 @@ def test_a_store_that_is_not_durable_is_a_warning(site, dns, crawl, tmp_path, se
 
 
 def test_user_and_password_reach_nothing_that_is_written(site, dns, crawl, tmp_path) -> None:
-    server = RedisServer(
-        tmp_path / "redis", user="anna on >s3cret ~crawler:* +@all", requirepass="other"
-    ).start()
+    server = RedisServer(tmp_path / "redis", requirepass="other").start()
     try:
+        server.ask("ACL", "SETUSER", "anna", "on", ">s3cret", "~crawler:*", "+@all", "-@admin")
         url = server.url.replace("://", "://anna:s3cret@")
         ended = crawl(build(site, wait=0), **{**options(dns, server), "frontier": url})
         whole(site, ended)
@@ -221,12 +223,30 @@ def test_a_url_that_cannot_be_meant(crawl, url, code, said) -> None:
     assert said in ended.stderr
 
 
-def test_what_answers_is_no_store_of_ours(crawl, store, site) -> None:
+@contextmanager
+def answering(line: bytes, once_for: bytes = b"") -> Iterator[str]:
+    """The URL of a server that says ``line`` to whatever it is asked, but OK to what it is told of the client."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            wire, _ = server.accept()
+            with wire, suppress(ConnectionError):
+                while data := wire.recv(65536):
+                    wire.sendall(b"+OK\r\n" * data.count(b"SETINFO") if once_for else b"")
+                    if once_for in data:
+                        wire.sendall(line)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_what_answers_is_no_store_of_ours(crawl, store) -> None:
     def start(url: str):
         return crawl(["http://h.test/"], frontier=url)
 
-    web = start(f"redis://127.0.0.1:{site.port}")
-    assert (web.code, "not a Redis" in web.stderr) == (2, True)
+    with answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as url:
+        web = start(url)
+    assert (web.code, "not a Redis" in web.stderr) == (2, True), web
     key = "crawler:{seeds}:meta"
     for words, code, said in [
         (("SET", key, "x"), 6, "not a crawler's"),
@@ -244,21 +264,8 @@ def test_what_answers_is_no_store_of_ours(crawl, store, site) -> None:
 
 def test_too_old_a_store_is_refused(crawl) -> None:
     """No Debian has one any more: a server that says so in the protocol's own words."""
-    require_redis()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        said = b"# Server\r\nredis_version:6.0.16\r\n"
-
-        def serve() -> None:
-            wire, _ = server.accept()
-            with wire:
-                while data := wire.recv(65536):
-                    for _ in range(data.count(b"CLIENT")):
-                        wire.sendall(b"+OK\r\n")
-                    if b"INFO" in data.upper().replace(b"SETINFO", b""):
-                        wire.sendall(b"$%d\r\n%s\r\n" % (len(said), said))
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        ended = crawl(["http://h.test/"], frontier=f"redis://127.0.0.1:{server.getsockname()[1]}")
-    assert ended.code == 2
+    said = b"# Server\r\nredis_version:6.0.16\r\n"
+    with answering(b"$%d\r\n%s\r\n" % (len(said), said), once_for=b"everything") as url:
+        ended = crawl(["http://h.test/"], frontier=url)
+    assert ended.code == 2, ended
     assert "Redis 6.0.16 is too old; a shared frontier needs 6.2 or later" in ended.stderr
