@@ -29,6 +29,7 @@ from crawler.run.agent import masked_agents
 from crawler.run.configuration import current_folder, default_file, unknown_variables
 from crawler.run.seeds import SeedLine, check_seeds, job_name, read_seeds
 from crawler.run.shares import share_of, with_processes
+from crawler.run.values import without_credentials
 
 #: Bad lines that are shown; all are counted.
 _SHOWN: Final = 5
@@ -116,6 +117,9 @@ def report(seen: Survey, settings: Settings, words: Sequence[str], warnings: Seq
     out.append(_entry("output", _output(settings, job)))
     out.append(_entry("state", _state(settings)))
     notes = [*warnings, *masked_agents(settings), *outlook(seen, settings)]
+    state = without_credentials(settings.frontier.url)
+    out.append(_entry("state", state if state != "sqlite" else "beside the output"))
+    notes = [*warnings, *masked_agents(settings)]
     if hosts > _MANY_HOSTS and not settings.http.contact:
         notes.append(
             f"{many(hosts, 'host')} and no contact: set [http] contact, so that a site can reach you"

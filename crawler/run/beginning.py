@@ -15,6 +15,7 @@ from crawler.run.ending import FINISHED, GATED, Ending, places, publish
 from crawler.run.gate import is_past, past_of
 from crawler.run.layout import JobFolder, read_json, write_json
 from crawler.run.start import RunInfo, Start, iso
+from crawler.run.values import without_credentials
 
 log = logging.getLogger("crawler.run")
 
@@ -53,16 +54,16 @@ async def require_own(start: Start, frontier: RunFrontier) -> None:
     """Raises :class:`UsageError` where the state is another job's: its unfinished run would go on in our output, and
     its own output would never have the rest. Raises :class:`StorageError` where it says of its run what no start
     writes."""
-    known = await frontier.run()
+    known, url = await frontier.run(), without_credentials(start.settings.frontier.url)
     if known is not None and not _is_an_account(known.extra):
         raise StorageError(
-            f"{start.settings.frontier.url}: the state of job {start.job} is damaged; restore it, or move it away to"
+            f"{url}: the state of job {start.job} is damaged; restore it, or move it away to"
             f" start the job anew (its account of run {known.run_id} is none)"
         )
     owner = known.extra.get("job", start.job) if known is not None else start.job
     if owner != start.job:
         raise UsageError(
-            f"[frontier] url = {start.settings.frontier.url!r} is the state of job {owner}, this is job {start.job}:"
+            f"[frontier] url = {url!r} is the state of job {owner}, this is job {start.job}:"
             " each job needs a state of its own"
         )
 

@@ -1,0 +1,166 @@
+"""What is the shared frontier's own: leases that run out, questions asked twice, a store that forgets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crawler.frontier.redis.address import Address
+from crawler.frontier.redis.clock import ServerClock
+from crawler.frontier.redis.scripts import Script
+from crawler.model.errors import JobActive, StorageError, UsageError
+from crawler.model.frontier import FileMark, Held
+from tests.frontier.vocabulary import (
+    DELAY,
+    Clock,
+    RedisMaker,
+    done,
+    finish,
+    give_back,
+    hosts,
+    page,
+    seed,
+    settlement,
+    urls,
+)
+from tests.redis_server import RedisServer
+
+LIFE = 30.0
+
+
+@pytest.fixture
+async def maker(redis_server: RedisServer, tmp_path: Path, clock: Clock) -> AsyncIterator[RedisMaker]:
+    RedisMaker.server = redis_server
+    maker = RedisMaker(tmp_path, clock)
+    yield maker
+    await maker.close()
+
+
+async def test_who_is_silent_for_long_loses_its_hosts_one_delay_later(
+    maker: RedisMaker, clock: Clock
+) -> None:
+    dead = await maker.open("one")
+    await dead.add([seed("a/1"), seed("b/1")])
+    slow = (await dead.take(clock.now, 9, 9)).leases[0]
+    slow = replace(slow, state=replace(slow.state, crawl_delay=7.0))
+    await dead.settle(clock.now, settlement(slow, hosts=[give_back(slow, release=False, crawl_delay=7.0)]))
+    with pytest.raises(JobActive, match="process"):
+        await maker.open("two")
+    clock.now += LIFE + 1
+    other = await maker.open("two")
+    taken = await other.take(clock.now, 9, 9)
+    assert (taken.leases, taken.next_due) == ([], clock.now + DELAY)
+    assert hosts((await other.take(clock.now + DELAY, 9, 9)).leases) == ["b"]
+    assert hosts((await other.take(clock.now + DELAY + 7, 9, 9)).leases) == ["a"], (
+        "its Crawl-delay counts too"
+    )
+    lost = await dead.settle(clock.now, finish(slow, files=[FileMark("p", 0, 1, 1)]))
+    assert lost.lost == ["a"]
+    assert await other.files() == []
+    assert await other.recount() == await other.counts()
+
+
+async def test_a_late_sign_of_life_takes_no_lease_up_again(maker: RedisMaker, clock: Clock) -> None:
+    frontier = await maker.open()
+    await frontier.add([seed("a/1"), seed("b/1")])
+    (lease, _) = (await frontier.take(clock.now, 9, 9)).leases
+    heard = []
+    frontier.on_expired = lambda: heard.append(True)
+    clock.now += LIFE + 1
+    taken = await frontier.take(clock.now, 9, 9, held=[Held("a", lease.token, frozenset())])
+    assert (taken.leases, heard) == ([], [True])
+    assert (await frontier.settle(clock.now, finish(lease))).lost == ["a"]
+    assert hosts((await frontier.take(clock.now + DELAY, 9, 9)).leases) == ["a", "b"]
+    assert heard == [True]
+
+
+async def test_who_starts_in_a_place_knows_that_the_one_before_is_dead(
+    maker: RedisMaker, clock: Clock
+) -> None:
+    dead = await maker.open("one")
+    await dead.add([seed("a/1")])
+    assert (await dead.take(clock.now, 9, 9)).leases
+    again = await maker.open("one")
+    assert not (await again.take(clock.now, 9, 9)).leases, "one delay later"
+    assert hosts((await again.take(clock.now + DELAY, 9, 9)).leases) == ["a"]
+
+
+async def test_a_question_asked_twice_is_answered_as_once(maker: RedisMaker, clock: Clock) -> None:
+    """The answer was lost on its way; the store had done what it was asked."""
+    frontier = await maker.open()
+    await frontier.add([seed("a/1"), seed("a/2"), seed("b/1")])
+    store = frontier._store
+    ask, twice = store.ask, (Script.TAKE, Script.SETTLE)
+
+    async def ask_again(script: Script, *arguments: str | bytes | int | float) -> object:
+        first = await ask(script, *arguments)
+        return await ask(script, *arguments) if script in twice else first
+
+    store.ask = ask_again  # type: ignore[method-assign]
+    (lease,) = (await frontier.take(clock.now, 1, 9)).leases
+    assert urls([lease]) == ["a/1", "a/2"]
+    found = page("c/1")
+    said = settlement(
+        lease,
+        done=[done(lease.requests[0])],
+        found=[found],
+        hosts=[give_back(lease)],
+        tally={"records": 1},
+        files=[FileMark("p", 0, 10, 1)],
+    )
+    settled = await frontier.settle(clock.now, said)
+    assert (settled.written, settled.new, settled.grown) == (True, 1, {"c"})
+    counts = await frontier.counts()
+    assert (counts.final, counts.pending, counts.tally) == (1, 3, {"records": 1})
+    assert hosts((await frontier.take(clock.now, 9, 9)).leases) == ["a", "b", "c"]
+
+
+async def test_another_generation_is_neither_read_nor_written(maker: RedisMaker, clock: Clock) -> None:
+    frontier = await maker.open("one")
+    await frontier.begin_run("one", clock.now)
+    await frontier.add([seed("a/1")])
+    (lease,) = (await frontier.take(clock.now, 9, 9)).leases
+    clock.now += LIFE + 1
+    other = await maker.open("two")
+    await other.begin_run("two", clock.now, abandon=True)
+    with pytest.raises(StorageError, match="is not there any more"):
+        await frontier.settle(clock.now, finish(lease))
+    with pytest.raises(StorageError, match="is not there any more"):
+        await frontier.counts()
+    assert (await other.counts()).left == 0
+
+
+async def test_what_an_earlier_run_knew_is_unlinked(maker: RedisMaker, clock: Clock) -> None:
+    frontier = await maker.open()
+    for run in ("one", "two"):
+        await frontier.begin_run(run, clock.now, abandon=True)
+        await frontier.add([seed(f"h{n}/{run}") for n in range(1200)])
+    left = {key.decode().split(":", 2)[2] for key in maker.server.ask("KEYS", f"crawler:{{{maker.job}}}:1:*")}
+    assert left == set()
+    assert (await frontier.counts()).pending == 1200
+
+
+def test_the_servers_clock_is_taken_within_its_bounds() -> None:
+    ours = Clock(1000.0)
+    clock = ServerClock(ours)
+    began = clock.began()
+    ours.now += 0.2
+    clock.learn(began, 5000.1)
+    assert clock.told(1001.0) == 5001.1, "no earlier than it can be"
+    assert clock.asked(1001.0) == pytest.approx(5000.9)
+    assert clock.heard(5001.1) == pytest.approx(1001.2)
+    assert (clock.told(0.0), clock.heard(0.0)) == (0.0, 0.0)
+    clock.learn(ours.now - 1.0, 6000.0)
+    assert clock.told(1001.0) == 5001.1, "a worse sample does not replace a better one"
+
+
+def test_addresses_are_read() -> None:
+    assert Address.of("redis://me:p%40ss@h:7/3") == Address("redis", "h", 7, "", 3, "me", "p@ss")
+    assert Address.of("rediss://[::1]") == Address("rediss", "::1", 6379, "", 0, None, None)
+    assert Address.of("unix://:pw@/run/r.sock?db=2") == Address("unix", "", 0, "/run/r.sock", 2, None, "pw")
+    assert str(Address.of("redis://me:pw@h/3")) == "redis://h:6379/3"
+    with pytest.raises(UsageError, match=r"\*\*\*@h"):
+        Address.of("redis://me:pw@h:x")
