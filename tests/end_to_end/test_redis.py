@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trustme
 
 from crawler.audit import audit, find_run
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, free_port
 
 HOSTS, PAGES = 8, 30
 OFTEN = {"frontier": {"commit_every": 0.2}}
@@ -189,6 +190,35 @@ def test_over_a_socket(site, dns, crawl, tmp_path) -> None:
         ended = crawl(build(site, wait=0), **{**options(dns, server), "frontier": f"unix://{path}?db=3"})
     finally:
         server.kill()
+    whole(site, ended)
+
+
+def test_over_tls_to_a_store_whose_certificate_is_known(site, dns, crawl, tmp_path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "chain.pem")
+    port = free_port()
+    server = RedisServer(
+        tmp_path / "redis",
+        **{
+            "tls-port": str(port),
+            "tls-cert-file": str(tmp_path / "chain.pem"),
+            "tls-key-file": str(tmp_path / "key.pem"),
+            "tls-ca-cert-file": str(tmp_path / "ca.pem"),
+            "tls-auth-clients": "no",
+        },
+    ).start()
+    given = {**options(dns, server), "frontier": f"rediss://127.0.0.1:{port}"}
+    try:
+        stranger = crawl(["http://h0.test/"], **given)
+        known = {"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+        ended = crawl(build(site, wait=0), environment=known, **given)
+    finally:
+        server.kill()
+    assert stranger.code == 6
+    assert "certificate verify failed" in stranger.stderr
     whole(site, ended)
 
 

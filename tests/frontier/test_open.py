@@ -29,12 +29,13 @@ def test_a_path_is_relative_with_three_slashes_and_absolute_with_four() -> None:
     assert state_path("sqlite:////var/state.db", Path("default")) == Path("/var/state.db")
     assert state_path("sqlite", Path("default")) == Path("default")
     assert state_path("memory", Path("default")) is None
+    assert state_path("redis://localhost/0", Path("default")) is None
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "redis://localhost/0",
+        "http://localhost/0",
         "sqlite3",
         "sqlite://",
         "sqlite:///",
@@ -45,7 +46,7 @@ def test_a_path_is_relative_with_three_slashes_and_absolute_with_four() -> None:
     ],
 )
 def test_any_other_setting_is_a_usage_error_that_says_what_is_accepted(url: str) -> None:
-    with pytest.raises(UsageError, match=r"sqlite:///PATH or memory") as caught:
+    with pytest.raises(UsageError, match=r"sqlite:///PATH, memory, redis://HOST") as caught:
         state_path(url, Path("default"))
     assert repr(url) in str(caught.value)
 
