@@ -146,6 +146,12 @@ def test_another_folder_cannot_join_a_run_that_is_active(site, dns, crawl, store
     whole(site, running.wait())
 
 
+def test_several_processes_are_refused(crawl) -> None:
+    ended = crawl(["http://h.test/"], frontier="redis://127.0.0.1:1", processes=2)
+    assert ended.code == 2
+    assert "over a store one process crawls a job" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [("appendonly", "no", "appendonly no"), ("appendfsync", "no", "appendfsync no")],
