@@ -117,9 +117,6 @@ def report(seen: Survey, settings: Settings, words: Sequence[str], warnings: Seq
     out.append(_entry("output", _output(settings, job)))
     out.append(_entry("state", _state(settings)))
     notes = [*warnings, *masked_agents(settings), *outlook(seen, settings)]
-    state = without_credentials(settings.frontier.url)
-    out.append(_entry("state", state if state != "sqlite" else "beside the output"))
-    notes = [*warnings, *masked_agents(settings)]
     if hosts > _MANY_HOSTS and not settings.http.contact:
         notes.append(
             f"{many(hosts, 'host')} and no contact: set [http] contact, so that a site can reach you"
@@ -194,7 +191,7 @@ def _state(settings: Settings) -> str:
     if url == "sqlite":
         return "beside the output"
     if not url.startswith("sqlite:///"):
-        return url
+        return escape(without_credentials(url))
     return f"{escape(os.path.abspath(url.removeprefix('sqlite:///')))} ({escape(url)})"
 
 

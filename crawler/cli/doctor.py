@@ -26,6 +26,7 @@ from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 from crawler.run.configuration import current_folder, default_file, load, unknown_variables
 from crawler.run.space import free_space
+from crawler.run.values import without_credentials
 
 GOOD, WARNING, BAD = "ok", "warning", "BAD"
 
@@ -212,7 +213,9 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "state",
             GOOD,
-            kind if settings.frontier.url == "sqlite" else settings.frontier.url.partition("?")[0],
+            kind
+            if settings.frontier.url == "sqlite"
+            else without_credentials(settings.frontier.url.partition("?")[0]),
         )
 
 

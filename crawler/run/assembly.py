@@ -154,10 +154,12 @@ def _check_comparison(settings: Settings) -> None:
             raise UsageError(f"[gate] required: {text[:200]!r} is no URL ({refused.detail})") from None
     if not settings.output.only_changed:
         return
-    if settings.output.path == "-" or settings.frontier.url == "memory" or not settings.revisit.recrawl:
+    url = settings.frontier.url
+    forgets = url == "memory" or is_shared(url)
+    if settings.output.path == "-" or forgets or not settings.revisit.recrawl:
         raise UsageError(
             "[output] only_changed: there is nothing to compare with; it needs files, a state that outlasts the run"
-            " (not --output -, nor --frontier memory) and [revisit] recrawl"
+            " (not --output -, nor --frontier memory or redis://) and [revisit] recrawl"
         )
 
 

@@ -19,6 +19,7 @@ from crawler.rules.recrawl import due_at
 from crawler.rules.scope import ScopeRules
 from crawler.rules.url import host_of
 from crawler.run.start import Start
+from crawler.run.values import without_credentials
 
 log = logging.getLogger("crawler.run")
 
@@ -36,7 +37,8 @@ async def comparing(settings: Settings, frontier: RunFrontier) -> Recrawl | None
     """
     if not settings.revisit.recrawl or not isinstance(frontier, Recall):
         if settings.output.only_changed:
-            raise UsageError(f"[output] only_changed: {settings.frontier.url} remembers no earlier run")
+            where = without_credentials(settings.frontier.url)
+            raise UsageError(f"[output] only_changed: {where} remembers no earlier run")
         return None
     remembers = await frontier.remembers()
     compare = settings.revisit.compare

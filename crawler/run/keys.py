@@ -45,11 +45,11 @@ _WORDS: Final[Mapping[str, str]] = {
     "gate.least_of_median": "a share, 0 or more, or none",
     "gate.most_of_median": "a share, 0 or more, or none",
     "gate.max_gone": "a share from 0 to 1, or none",
+    "frontier.url": "sqlite, sqlite:///PATH, memory, redis://HOST, rediss://HOST or unix:///PATH",
     "metrics.listen": "a port, or ADDRESS:PORT such as 127.0.0.1:9464",
     "metrics.textfile": "a file whose name ends in .prom",
     "jobs.cron": "a cron line of five fields, such as 30 6 * * 1-5 (six: seconds first)",
     "jobs.time_zone": "a time zone of the IANA database, such as UTC or Europe/Vienna",
-    "frontier.url": "sqlite, sqlite:///PATH, memory, redis://HOST, rediss://HOST or unix:///PATH",
 }
 
 #: Settings that are worked out where None stands, and the word for it.

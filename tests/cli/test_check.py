@@ -180,3 +180,11 @@ def test_where_the_path_of_a_state_leads_is_said(here, capsys, url, shown):
     (here / "seeds.txt").write_text("https://a.example/\n")
     assert run_program(["check", "seeds.txt", "--frontier", url]) == 0
     assert f"  state       {shown.format(here=here)} ({url})\n" in capsys.readouterr().out
+
+
+def test_where_a_store_is_is_said_without_its_password(here, capsys):
+    (here / "seeds.txt").write_text("https://a.example/\n")
+    assert run_program(["check", "seeds.txt", "--frontier", "redis://me:secret@store.example/1"]) == 0
+    out = capsys.readouterr().out
+    assert "  state       redis://***@store.example/1\n" in out
+    assert out.count("  state ") == 1

@@ -92,6 +92,12 @@ def test_names_are_asked_for_only_when_told(dns: NameServer, capsys: Any) -> Non
     assert found["dns unknown.test"]["says"].startswith("dns_nxdomain")
 
 
+def test_a_store_is_named_without_its_password(capsys: Any) -> None:
+    Path("config.toml").write_text('[frontier]\nurl = "redis://me:secret@store.example/1"\n')
+    _, found = findings(capsys)
+    assert found["state"]["says"] == "redis://***@store.example/1"
+
+
 def test_a_bad_setting_is_usage(capsys: Any) -> None:
     Path("config.toml").write_text("[crawl]\nworkers = 0\n")
     assert run_program(["doctor"]) == UsageError.exit_code

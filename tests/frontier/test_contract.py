@@ -496,6 +496,30 @@ async def test_a_new_run_forgets_urls_and_keeps_politeness(frontier: RunFrontier
     assert lease.robots == {"http://a": robots[0]}
 
 
+@pytest.mark.parametrize(("days", "failures"), [(2, 3), (4, 0)])
+async def test_a_row_of_failures_is_forgiven_after_three_days(
+    frontier: RunFrontier, days: int, failures: int
+) -> None:
+    await frontier.begin_run("one", NOW)
+    await frontier.add([seed("a/1")])
+    lease = await take_one(frontier)
+    learnt = HostState(due=NOW + 1, mean=0.5, failures=3)
+    back = replace(give_back(lease), state=learnt)
+    await frontier.settle(NOW, settlement(lease, done=[done(lease.requests[0])], hosts=[back]))
+    await frontier.finish_run()
+    later = NOW + days * 86_400
+    await frontier.begin_run("two", later)
+    await frontier.add([seed("a/1")])
+    known = await frontier.know(seed("a/1").key)
+    assert known is not None
+    assert known.host is not None
+    assert (known.host.failures, known.host.mean) == (failures, 0.5)
+    (load,) = await frontier.loads(9)
+    assert (load.state.failures, load.state.mean) == (failures, 0.5)
+    lease = await take_one(frontier, later)
+    assert (lease.state.failures, lease.state.mean) == (failures, 0.5)
+
+
 async def test_an_unfinished_run_can_be_abandoned(frontier: RunFrontier) -> None:
     await frontier.begin_run("one", NOW)
     await frontier.add([seed("a/1")])

@@ -148,7 +148,8 @@ async def test_what_the_published_run_costs(sqlite: SqliteMaker) -> None:
 
 
 async def test_failures_of_the_memory_frontier(frontier: RunFrontier) -> None:
-    assert isinstance(frontier, Failures)
+    if not isinstance(frontier, Failures):
+        pytest.skip("this frontier keeps no list of failures (docs/shared-frontier.md)")
     await frontier.begin_run("one", NOW)
     await frontier.add([seed("a/1"), seed("a/2"), seed("a/3"), seed("a/4")])
     (lease,) = (await frontier.take(NOW, 9, 9)).leases

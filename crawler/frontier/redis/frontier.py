@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from heapq import nlargest
 from typing import Any, Final
 
 import orjson
@@ -42,6 +43,7 @@ from crawler.model.frontier import (
     Counts,
     FileMark,
     Held,
+    HostLoad,
     Knowledge,
     Lease,
     Settled,
@@ -230,7 +232,7 @@ class RedisFrontier:
         token: bytes,
         due: bytes,
         state: bytes,
-        of_this_run: int,
+        learnt: int,
         more: int,
         refill: int,
         evidence: bytes | None,
@@ -244,7 +246,7 @@ class RedisFrontier:
                 requests=[
                     read_request(*urls[at : at + _URL_FIELDS]) for at in range(0, len(urls), _URL_FIELDS)
                 ],
-                state=read_host(self._clock.heard(float(due)), state, bool(of_this_run)),
+                state=read_host(self._clock.heard(float(due)), state, learnt),
                 robots=read_robots(robots, self._oldest),
                 more=bool(more),
                 refill=bool(refill),
@@ -362,6 +364,25 @@ class RedisFrontier:
             self._counts = Counts(seeds, discovered, final, pending, hosts, _numbers(tallied))
         return self._counts
 
+    async def loads(self, most: int) -> Sequence[HostLoad]:
+        """A thousand hosts a script, so that none holds the store up; by name, as a store may show one twice."""
+        met: dict[str, HostLoad] = {}
+        cursor = b"0"
+        while True:
+            cursor, rows = await self._ask(Script.LOADS, cursor)
+            with self._unsound():
+                for at in range(0, len(rows), 5):
+                    name, urls, due, state, learnt = rows[at : at + 5]
+                    host = read_host(self._clock.heard(float(due)), state, learnt)
+                    met[name.decode()] = HostLoad(name.decode(), urls, host)
+            if cursor == b"0":
+                break
+
+        def length(load: HostLoad) -> float:
+            return load.urls * (1 + max(load.state.crawl_delay, 2 * load.state.mean))
+
+        return nlargest(most, met.values(), key=length)
+
     async def recount(self) -> Counts:
         """24 bytes a URL: a store may show one twice."""
         met: set[bytes] = set()
@@ -404,7 +425,7 @@ class RedisFrontier:
             return None
         with self._unsound():
             depth, priority, seed, attempt, fixed, route, valid, *rest = found
-            not_before, outcome, reason, status, due, state, of_this_run = rest
+            not_before, outcome, reason, status, due, state, learnt = rest
             request = read_request(key, depth, priority, seed, attempt, fixed, route, valid)
             if outcome:
                 request = replace(request, chain=(), refused=None)
@@ -415,7 +436,7 @@ class RedisFrontier:
                 reason=Reason(reason.decode()) if reason else None,
                 status=status or None,
                 not_before=self._clock.heard(float(not_before)),
-                host=read_host(self._clock.heard(float(due)), state, bool(of_this_run)),
+                host=read_host(self._clock.heard(float(due)), state, learnt),
             )
 
     async def files(self) -> Sequence[FileMark]:

@@ -17,6 +17,7 @@ class Script(StrEnum):
     JOIN = "join"
     KNOW = "know"
     LEAVE = "leave"
+    LOADS = "loads"
     NOTE = "note"
     RECOUNT = "recount"
     SETTLE = "settle"

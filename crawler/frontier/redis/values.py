@@ -103,13 +103,19 @@ def write_host(state: HostState) -> list[str]:
     ]
 
 
-def read_host(due: float, text: bytes, of_this_run: bool) -> HostState:
-    """What an earlier run learnt of politeness stays; what it counted and judged does not."""
+#: When a host's state was learnt, as the scripts say it.
+_FORGIVEN, _THIS_RUN = 0, 2
+
+
+def read_host(due: float, text: bytes, learnt: int) -> HostState:
+    """What an earlier run learnt of politeness stays, and of failures for 3 days; what it counted and judged does
+    not."""
     if not text:
         return HostState(due)
     mean, backoff, troubled_at, failures, pages, crawl_delay, closed, detail = orjson.loads(text)
-    if not of_this_run:
-        return HostState(due, mean, backoff, troubled_at, crawl_delay=crawl_delay)
+    if learnt != _THIS_RUN:
+        failures = 0 if learnt == _FORGIVEN else failures
+        return HostState(due, mean, backoff, troubled_at, failures, crawl_delay=crawl_delay)
     reason = None if closed is None else Reason(closed)
     return HostState(due, mean, backoff, troubled_at, failures, pages, crawl_delay, reason, detail)
 

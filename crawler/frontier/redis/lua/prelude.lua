@@ -2,7 +2,8 @@
 -- same hash tag, so that all of a job is in one slot of a Cluster, and a script sees one moment of it.
 --
 -- Of the job   meta           schema, salt, generation, run_id, finished, extra, oldest, token
---              h:<host>       g generation, t token, k worker, s seen, d due, c closed, p pause, j state, jg its generation
+--              h:<host>       g generation, t token, k worker, s seen, d due, c closed, p pause, j state, jg its generation,
+--                             f whether failures before this run are forgiven
 --              r:<host>       origin -> robots.txt
 --              hosts          every host, by when it was last touched
 --              workers        incarnations, by when they expire;  w:<worker> what each was last answered
@@ -51,12 +52,23 @@ local function load_host(name)
   return h
 end
 
+-- A row of connection failures counts for 3 days, what else is kept for 30: seconds between the two.
+local FORGIVE = 27 * 86400
+
+-- What is known of a host: due, state, and whether that is of this run (2), of an earlier one (1), or of one whose
+-- failures are forgiven (0).
+local function learnt(name)
+  local v = redis.call('HMGET', P .. 'h:' .. name, 'd', 'j', 'jg', 'f')
+  return v[1] or '0', v[2] or '', v[3] == G and 2 or v[4] == '1' and 0 or 1
+end
+
 -- Write a host that this run has not met yet. `at` is the server's clock.
 local function adopt(h, at)
   if not h.fresh then return end
   local key = P .. 'h:' .. h.name
   if h.forgotten then redis.call('HDEL', key, 'j', 'jg') end
-  redis.call('HSET', key, 'g', G, 't', h.token, 'k', h.worker, 's', h.seen and '1' or '0', 'd', h.due, 'c', h.closed,
+  local forgiven = tonumber(h.due) < tonumber(redis.call('HGET', KEYS[1], 'oldest') or '0') + FORGIVE
+  redis.call('HSET', key, 'f', forgiven and '1' or '0', 'g', G, 't', h.token, 'k', h.worker, 's', h.seen and '1' or '0', 'd', h.due, 'c', h.closed,
     'p', h.pause)
   redis.call('ZADD', P .. 'hosts', at, h.name)
   h.fresh = false

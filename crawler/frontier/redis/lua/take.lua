@@ -34,8 +34,8 @@ local function give(h, token, held, many, refill)
       urls[#urls + 1] = value
     end
   end
-  local state = redis.call('HMGET', P .. 'h:' .. h.name, 'd', 'j', 'jg')
-  return {h.name, token, state[1] or '0', state[2] or '', state[3] == G and 1 or 0, #found > limit and 1 or 0, refill,
+  local due, state, learnt_in = learnt(h.name)
+  return {h.name, token, due, state, learnt_in, #found > limit and 1 or 0, refill,
     redis.call('HGET', R .. 'traps', h.name) or false, urls, redis.call('HGETALL', P .. 'r:' .. h.name)}
 end
 
