@@ -22,10 +22,14 @@ def require_redis() -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """Below 55,536: a node of a Cluster listens 10,000 above it too."""
+    for _ in range(1000):
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port: int = one.getsockname()[1]
+            if port <= 55_535:
+                return port
+    raise AssertionError("no free port below 55,536")
 
 
 class RedisServer:
