@@ -198,6 +198,7 @@ def test_no_url_and_no_header_names_a_file(site, crawl):
     assert within <= known | {
         run,
         run / "run.json",
+        run / "failed.txt",
         run / "pages-0-00001.ndjson",
         run / "pages-0-00000.ndjson",
     }
