@@ -183,7 +183,11 @@ def test_a_coding_that_was_not_asked_for_stands_there_as_it_came(
 def test_without_it_nothing_of_it_is_there(crawl: Program, site: Site) -> None:
     ended = crawl([site.page("/")])
     assert ended.code == 0, ended
-    assert {path.name for path in ended.folder.iterdir()} == {"run.json", "failed.txt", "pages-0-00000.ndjson"}
+    assert {path.name for path in ended.folder.iterdir()} == {
+        "run.json",
+        "failed.txt",
+        "pages-0-00000.ndjson",
+    }
     assert not [name for name in ended.records[0] if name.startswith("warc_")]
     assert ended.manifest["archive"] == []
 
