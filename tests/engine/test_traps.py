@@ -208,7 +208,7 @@ def test_a_resumed_run_knows_what_was_cut():
     first, second = virtually(main())
     assert first.ended.stopped is Stopped.MAX_PAGES
     assert second.ended.stopped is Stopped.FINISHED
-    # A score that began again would fetch once over again, twice as many; what was in flight at the stop differs from run
+    # A score that began again would fetch twice as many; what was in flight at the stop differs from run
     # to run: 1.47 was seen.
     assert fetched(first, "cal") + fetched(second, "cal") <= 1.6 * once
     assert reals(second) == EndlessSite(real=120).real_paths()
