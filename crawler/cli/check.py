@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from crawler.cli.amounts import count_text, duration_text, many
 from crawler.cli.escape import escape
-from crawler.cli.flags import dashes, seeds, settings_from, takes_settings
+from crawler.cli.flags import settings_from
 from crawler.cli.summary import WIDTH
 from crawler.cli.tally import Distinct, Frequent
 from crawler.fetch.budget import fit
@@ -214,7 +214,7 @@ def _entry(label: str, text: str) -> str:
 
 def check(*words: str, **typed: Any) -> int:
     """Say what a run would do. Exit code 0, or 2 where a run would refuse to start."""
-    arguments = dashes(words)
+    arguments = list(words)
     settings = settings_from(typed)
     warnings = unknown_variables(os.environ)
     file = default_file(typed.get("config"), current_folder())
@@ -245,6 +245,3 @@ def _jobs(settings: Settings, now: float) -> list[str]:
             text += f", next at {moment:%Y-%m-%d %H:%M:%S %Z} ({job.cron}; {job.overlap} if it still runs)"
         lines.append(_entry("jobs" if number == 0 else "", escape(text)))
     return lines
-
-
-takes_settings(check, leading=[seeds("files with one URL a line, - for standard input, or URLs")])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
-
-from cyclopts import Parameter
+from typing import Final, Literal
 
 _ZSH_REGISTER: Final = """
 
@@ -17,11 +15,9 @@ fi
 """
 
 
-def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="whose script to print")],
-) -> int:
+def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
     """Print the script; `eval "$(crawler completion bash)"` in a shell's start file turns it on."""
-    from crawler.cli.program import build
+    from crawler.cli.parser import build
 
     script = build().generate_completion(prog_name="crawler", shell=shell)
     if shell == "bash":

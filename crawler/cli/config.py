@@ -9,7 +9,7 @@ import sys
 from typing import Any, Final
 
 from crawler.cli.escape import escape
-from crawler.cli.flags import flags_of, option, takes_settings
+from crawler.cli.flags import flags_of
 from crawler.cli.reference import default_text
 from crawler.run.agent import masked_agents
 from crawler.run.configuration import (
@@ -85,13 +85,3 @@ def _value(key: Key, value: Any) -> str:
     if isinstance(value, list):
         value = tuple(map(str, value))
     return escape(default_text(dataclasses.replace(key, default=value)))
-
-
-takes_settings(
-    config,
-    leading=[
-        option("--changed", bool, False, "Display", "only what isn't the default"),
-        option("--json", bool, False, "Display", "one JSON object: by section and key, value and from"),
-    ],
-    show=False,
-)

@@ -15,13 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Final
-
-from cyclopts import Parameter
+from typing import Final
 
 from crawler.cli.amounts import bytes_text, count_text, duration_text
 from crawler.cli.escape import escape
-from crawler.cli.verify import ConfigOption, JsonOption, OutputOption
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 from crawler.run.configuration import current_folder, default_file, load, unknown_variables
@@ -68,21 +65,15 @@ class Finding:
 
 def doctor(
     *,
-    dns: Annotated[
-        list[str] | None,
-        Parameter(
-            name="--dns",
-            help="look this name up, at the name servers that a run asks; again and again",
-            negative=(),
-            show_default=False,
-        ),
-    ] = None,
-    output: OutputOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
+    dns: list[str] | None = None,
+    processes: str | None = None,
+    output: str | None = None,
+    config: str | None = None,
+    as_json: bool = False,
 ) -> int:
     """Exit code 0, or 2 where something is bad."""
-    flags = {} if output is None else {"output.path": output}
+    typed = {"output.path": output, "crawl.processes": processes}
+    flags = {path: word for path, word in typed.items() if word is not None}
     settings, _ = load(flags, os.environ, default_file(config, current_folder()))
     found = list(examine(settings, dns or []))
     if as_json:
@@ -146,21 +137,30 @@ def _sqlite() -> Finding:
 
 
 def _open_files(settings: Settings, soft: int, hard: int) -> Finding:
+    """The limit is of each process: several divide the workers, and each has the whole limit for its own."""
     from crawler.fetch.budget import fit
+    from crawler.run.shares import share_of, with_processes
 
     unlimited = hard == resource.RLIM_INFINITY
     most = max(soft, 65_536) if unlimited else hard
     shown = f"{count_text(soft)}, hard {'unlimited' if unlimited else count_text(hard)}"
     more = "raise it: ulimit -n 65536 (LimitNOFILE= of a systemd unit)"
     try:
-        budget = fit(settings.crawl.workers, settings.http.limit, most)
+        whole = with_processes(settings)
+    except UsageError as error:
+        return Finding("processes", BAD, str(error), "--processes 1")
+    number = whole.crawl.processes or 1
+    share = share_of(whole, 0)
+    try:
+        budget = fit(share.crawl.workers, share.http.limit, most)
     except UsageError as error:
         return Finding("open files", BAD, str(error), more)
     room = f"{count_text(budget.workers)} workers and {count_text(budget.connections)} connections"
-    if budget.workers < settings.crawl.workers:
-        wanted = f"{count_text(settings.crawl.workers)} workers are wanted"
-        return Finding("open files", WARNING, f"{shown}: room for {room}, {wanted}", more)
-    return Finding("open files", GOOD, f"{shown}: room for {room}")
+    room = f"room for {room}" if number == 1 else f"room for {room} in each of {number} processes"
+    if budget.workers < share.crawl.workers:
+        wanted = f"{count_text(share.crawl.workers)} workers are wanted" + (" in each" if number > 1 else "")
+        return Finding("open files", WARNING, f"{shown}: {room}, {wanted}", more)
+    return Finding("open files", GOOD, f"{shown}: {room}")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

@@ -9,16 +9,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-from cyclopts import Parameter
+from typing import Any, Final
 
 from crawler.audit.places import find_job, frontier_of, newest_run, read_json, state_of
 from crawler.cli.advice import advice
 from crawler.cli.amounts import duration_text, many
 from crawler.cli.escape import escape
 from crawler.cli.summary import WIDTH
-from crawler.cli.verify import ConfigOption, JsonOption, OutputOption
 from crawler.content.robots import Robots, product_token
 from crawler.frontier import open_readonly
 from crawler.frontier.reader import StateReader
@@ -29,16 +26,6 @@ from crawler.rules.scope import ScopeRules, registrable
 from crawler.rules.url import Url, UrlRefused, key_of, origin_of, seed_url
 from crawler.run.agent import user_agent
 from crawler.run.configuration import current_folder, default_file, keys, load
-
-JobOption = Annotated[
-    str | None,
-    Parameter(
-        name="--job",
-        help="whose state is asked: its name or folder [the only job there is]",
-        negative=(),
-        show_default=False,
-    ),
-]
 
 _LABEL: Final = 12
 
@@ -69,13 +56,12 @@ class _Job:
 
 
 def explain(
-    url: Annotated[str, Parameter(help="the URL, as in a seeds file or in a link")],
-    /,
+    url: str,
     *,
-    job: JobOption = None,
-    output: OutputOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
+    job: str | None = None,
+    output: str | None = None,
+    config: str | None = None,
+    as_json: bool = False,
 ) -> int:
     """Exit code 0, or 2 where there is no such job."""
     flags = {} if output is None else {"output.path": output}

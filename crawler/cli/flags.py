@@ -7,19 +7,17 @@ config.toml take the same words and give the same errors.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from cyclopts import Group, Parameter
-
+from crawler.cli.grammar import Option
 from crawler.cli.log import log_level
-from crawler.cli.program import DASH
 from crawler.cli.reference import default_text
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 from crawler.run.configuration import Key, current_folder, default_file, keys, load
+from crawler.run.values import read_value
 
 _TITLES: Final = {
     "crawl": "Crawl",
@@ -37,8 +35,34 @@ _TITLES: Final = {
     "on_finish": "Metrics and hook",
 }
 
-_GROUPS: Final = {
-    title: Group(title, sort_key=place) for place, title in enumerate(dict.fromkeys(_TITLES.values()))
+#: The settings that ``--help`` shows, so that it fits two screens of 24 lines, and its words where the table's own do
+#: not fit one line there. ``--help-all`` shows every setting, in the table's words.
+_USUAL: Final[Mapping[str, str]] = {
+    "crawl.job": "",
+    "crawl.workers": "requests in flight; fitted to `ulimit -n`",
+    "crawl.processes": "processes that crawl; auto: one for each core",
+    "scope.kind": "the seed's host, its domain, or any",
+    "scope.depth": "links from a seed; 0: seeds only; none: no limit",
+    "scope.allow": "only URLs that match (RE2); again and again",
+    "scope.deny": "no URL that matches (RE2); again and again",
+    "politeness.delay": "pause after each answer of a host",
+    "politeness.per_host": "",
+    "robots.obey": "do not obey robots.txt",
+    "http.user_agent": "",
+    "http.contact": "where a site's owner reaches you: mail or page",
+    "http.allow_networks": "may be asked although not public; again and again",
+    "http.timeout": "",
+    "http.max_body": "",
+    "limits.max_pages": "pages of this start",
+    "limits.max_time": "time of this start",
+    "limits.rate": "requests a second over all hosts",
+    "output.path": "",
+    "output.body": "html (as it came), text, markdown or none",
+    "output.links": "leave the list of links out of the records",
+    "output.compress": "compress the parts",
+    "output.warc": "the HTTP messages as well: WARC files and an index",
+    "log.progress": "live display: auto (a terminal), always, never",
+    "log.format": "auto (text on a terminal), text, json",
 }
 
 _METAVARS: Final = {
@@ -48,58 +72,78 @@ _METAVARS: Final = {
     "http.allow_networks": "CIDR",
     "http.nameservers": "HOST[:PORT]",
     "output.path": "DIR",
+    "output.body": "FORM",
+    "output.compress": "zstd|gzip",
     "frontier.url": "URL",
     "http.timeout": "SECONDS",
     "politeness.delay": "SECONDS",
     "crawl.processes": "N|auto",
     "limits.rate": "N",
+    "log.progress": "WHEN",
+    "log.format": "FORM",
     "metrics.listen": "[ADDRESS:]PORT",
     "metrics.textfile": "FILE",
     "on_finish.command": "COMMAND",
+    "scope.allow": "REGEX",
+    "scope.deny": "REGEX",
+    "scope.sitemaps": "URL",
+    "gate.required": "URL",
+    "http.ca_file": "FILE",
+    "http.proxy": "URL",
 }
 
 #: Where the table's own words already name the default.
 _SAYS_ITS_DEFAULT: Final = frozenset({"http.user_agent", "crawl.job"})
 
 
-def takes_settings(
-    command: Callable[..., int], *, leading: list[inspect.Parameter], config: bool = True, show: bool = True
-) -> Callable[..., int]:
-    """Give ``command`` the signature that cyclopts reads: ``leading``, then one option a setting.
-
-    ``config``: with ``--config FILE``; ``show``: whether ``--help`` lists the settings once more.
-    """
-    file = option(
-        "--config", str, None, "Crawl", "default: config.toml in this folder, if it is there", metavar="FILE"
+def setting_options(preset: Mapping[str, Any]) -> list[Option]:
+    """One option a setting, in the order of the table. ``preset``: defaults of a command's own."""
+    made = []
+    for key in keys():
+        made.append(_option(key, preset))
+        if key.path == "output.body":
+            made.append(
+                Option(("--no-body",), "no_body", "same as --body none", "flag", group="Output", usual=False)
+            )
+    quiet = "no display, warnings only; -qq: errors only, no summary"
+    brief = "no display, warnings only; -qq: no summary"
+    made.append(Option(("--quiet", "-q"), "quiet", quiet, "count", group="Display", brief=brief))
+    made.append(
+        Option(("--verbose", "-v"), "verbose", "a line for each URL and each retry", "count", group="Display")
     )
-    parameters = [*leading, *([file] if config else []), *_parameters(show=show)]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
-    return command
+    return made
 
 
-def option(name: str, annotation: Any, default: Any, group: str, help: str, **more: Any) -> inspect.Parameter:
-    """An option of a command that is no setting."""
-    parameter = Parameter(name=name, group=_GROUPS[group], help=help, show_default=False, negative=(), **more)
-    return inspect.Parameter(
-        name.lstrip("-").replace("-", "_"),
-        inspect.Parameter.KEYWORD_ONLY,
-        default=default,
-        annotation=Annotated[annotation, parameter],
+def _option(key: Key, preset: Mapping[str, Any]) -> Option:
+    several = key.kind in (tuple, Mapping)
+    common: dict[str, Any] = {
+        "group": _TITLES[key.section],
+        "default": _default(key, preset),
+        "usual": key.path in _USUAL,
+        "brief": _USUAL.get(key.path, ""),
+    }
+    if key.kind is bool:
+        word = key.option.removeprefix("--no-").removeprefix("--")
+        names = f"--{word}", f"--no-{word}"
+        first, other = names if key.option == names[0] else names[::-1]
+        return Option((first,), _name(key), key.help, "flag", opposite=other, **common)
+    return Option(
+        (key.option,),
+        _name(key),
+        f"{key.help}; again and again" if several else key.help,
+        "list" if several else "text",
+        _metavar(key),
+        choices=key.choices,
+        **common,
     )
 
 
-def seeds(help: str) -> inspect.Parameter:
-    return inspect.Parameter(
-        "seeds",
-        inspect.Parameter.VAR_POSITIONAL,
-        annotation=Annotated[str, Parameter(help=help, show_default=False, negative=())],
-    )
-
-
-def dashes(words: tuple[str, ...]) -> list[str]:
-    """The arguments as they were typed: ``-`` again."""
-    return ["-" if word == DASH else word for word in words]
+def _default(key: Key, preset: Mapping[str, Any]) -> str:
+    if key.path in _SAYS_ITS_DEFAULT:
+        return ""
+    if key.path in preset:
+        key = dataclasses.replace(key, default=read_value(key, preset[key.path], key.option))
+    return default_text(key)
 
 
 def settings_from(typed: Mapping[str, Any], *, preset: Mapping[str, Any] | None = None) -> Settings:
@@ -125,10 +169,8 @@ def flags_of(typed: Mapping[str, Any]) -> dict[str, Any]:
     flags = {}
     for key in keys():
         value = typed.get(_name(key))
-        if isinstance(value, list):
-            value = ["-" if item == DASH else item for item in value] or None
-        if value is not None:
-            flags[key.path] = "-" if value == DASH else value
+        if value is not None and value != []:
+            flags[key.path] = value
     if typed.get("no_body"):
         if flags.get("output.body", "none") != "none":
             raise UsageError(f"--no-body and --body {flags['output.body']}: one of them, please")
@@ -138,74 +180,6 @@ def flags_of(typed: Mapping[str, Any]) -> dict[str, Any]:
 
 def _name(key: Key) -> str:
     return f"{key.section}__{key.name}"
-
-
-def _parameters(*, show: bool) -> list[inspect.Parameter]:
-    made = [_parameter(key, show=show) for key in keys()]
-    place = next(number for number, each in enumerate(made) if each.name == "output__body")
-    made.insert(place + 1, option("--no-body", bool, False, "Output", "same as --body none", show=show))
-    made.append(
-        option(
-            "--quiet",
-            int,
-            0,
-            "Display",
-            "no display, warnings only; -qq: errors only, no summary",
-            alias="-q",
-            count=True,
-            show=show,
-        )
-    )
-    made.append(
-        option(
-            "--verbose",
-            int,
-            0,
-            "Display",
-            "a line for each URL and each retry",
-            alias="-v",
-            count=True,
-            show=show,
-        )
-    )
-    return made
-
-
-def _parameter(key: Key, *, show: bool) -> inspect.Parameter:
-    """The option of one setting. One without a flag in the table works as well; ``--help`` leaves it out."""
-    group, default = _GROUPS[_TITLES[key.section]], default_text(key)
-    says = key.help if key.path in _SAYS_ITS_DEFAULT else f"{key.help} [{default}]"
-    annotation: Any
-    if key.kind is bool:
-        word = key.option.removeprefix("--no-").removeprefix("--")
-        parameter = Parameter(
-            name=f"--{word}",
-            negative=f"--no-{word}",
-            group=group,
-            help=says,
-            show_default=False,
-            show=show and bool(key.flag),
-        )
-        annotation = bool
-    else:
-        several = key.kind in (tuple, Mapping)
-        parameter = Parameter(
-            name=key.option,
-            negative=(),
-            group=group,
-            help=f"{says}; again and again" if several else says,
-            metavar=_metavar(key),
-            show_default=False,
-            show=show and bool(key.flag),
-            allow_leading_hyphen=True,
-        )
-        annotation = list[str] if several else str
-    return inspect.Parameter(
-        _name(key),
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[annotation, parameter],
-    )
 
 
 def _metavar(key: Key) -> str:

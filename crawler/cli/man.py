@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from crawler.cli.program import COMMANDS, EPILOGUE, SETTINGS, USAGES, build, program_version
+from crawler.cli.commands import COMMANDS
+from crawler.cli.grammar import EXIT_CODES, SOURCES, VALUES, Command
+from crawler.cli.program import program_version
 from crawler.cli.reference import default_text
 from crawler.model.reasons import Reason, outcome_of
 from crawler.run.configuration import keys
@@ -32,16 +34,14 @@ def page() -> str:
         "crawler \\- crawl web sites into NDJSON: politely, fast, and so that nothing is lost",
         ".SH SYNOPSIS",
     ]
-    for name in COMMANDS:
-        lines += [".PP", f"\\fBcrawler {name}\\fR {_roff(USAGES.get(name, '[OPTIONS]'))}", ".br"]
+    for name, command in COMMANDS.items():
+        lines += [".PP", f"\\fBcrawler {name}\\fR {_roff(command.usage)}", ".br"]
     lines += [".SH COMMANDS"]
-    app = build()
-    for name, (_, help, example) in COMMANDS.items():
-        lines += [".TP", f"\\fB{name}\\fR", _roff(help)]
-        lines += _own_options(app[name]) if name not in ("run", "check", "demo") else []
-        if name not in ("run", "check"):
-            lines += [".IP", *_paragraphs(example, ".IP")]
-    lines += [".SH SETTINGS", *_paragraphs(SETTINGS, ".PP")]
+    for name, command in COMMANDS.items():
+        lines += [".TP", f"\\fB{name}\\fR", _roff(command.says), *_own(command)]
+        below = f"{command.more}\n\nExample: {command.example}".strip()
+        lines += [".IP", *_paragraphs(below, ".IP")]
+    lines += [".SH SETTINGS", *_paragraphs(f"{VALUES}\n{SOURCES}", ".PP")]
     section = ""
     for key in keys():
         if key.section != section:
@@ -56,8 +56,7 @@ def page() -> str:
     for reason in Reason:
         lines += [".TP", f"\\fB{reason.value}\\fR", outcome_of(reason).value]
     lines += [".SH EXIT STATUS"]
-    for line in EPILOGUE.partition("Exit codes\n")[2].splitlines():
-        code, _, words = line.strip().partition("  ")
+    for code, words in EXIT_CODES.items():
         lines += [".TP", f"\\fB{code}\\fR", _roff(words)]
     lines += [".SH FILES"]
     for name, words in _FILES:
@@ -65,15 +64,15 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _own_options(command: Any) -> list[str]:
-    """The options of a command that are no settings."""
-    lines = []
-    for argument in command.assemble_argument_collection(parse_docstring=False):
-        names = ", ".join(argument.names)
-        if argument.parameter.show is False or not names.startswith("-"):
-            continue
-        lines += [".RS", ".TP", f"\\fB{_roff(names)}\\fR", _roff(argument.parameter.help or ""), ".RE"]
-    return lines
+def _own(command: Command) -> list[str]:
+    """Its operands, and its options that are no settings."""
+    rows = [(each.word, each.help) for each in command.operands]
+    for option in command.options:
+        names = ", ".join([*option.names, *([option.opposite] if option.opposite else [])])
+        rows.append((f"{names} {option.metavar}".rstrip(), option.help))
+    return [
+        line for name, words in rows for line in (".RS", ".TP", f"\\fB{_roff(name)}\\fR", _roff(words), ".RE")
+    ]
 
 
 def _paragraphs(text: str, macro: str) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from crawler.audit.schema import page_schema
 from crawler.cli.advice import advice
+from crawler.cli.grammar import EXIT_CODES
 from crawler.cli.meanings import MEANINGS
-from crawler.cli.program import EXIT_CODES
 from crawler.cli.reference import default_text
 from crawler.model.reasons import RETRIED, SKIPPED, Reason
 from crawler.model.settings import Settings
@@ -35,7 +35,7 @@ _SETTINGS: Final = """\
 A flag wins over the environment, the environment over config.toml, that over the default. Every setting has all
 three: `[http] dns_tries` is `--http-dns-tries` and `CRAWLER_HTTP_DNS_TRIES`. Durations: seconds, or `90s`, `15m`,
 `2h`, `1d`. Sizes: bytes, or `256k`, `10MiB`, `1GB`. `none` lifts a limit. `crawler run --help` shows those that people
-change.
+change, `--help-all` all.
 """
 
 #: Sections of which there may be several, in config.toml only: title, what for, and their keys.

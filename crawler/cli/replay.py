@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from typing import Annotated, Final, Literal
-
-from cyclopts import Parameter
+from typing import Final, Literal
 
 from crawler.audit import find_run
 from crawler.cli.amounts import count_text, many
 from crawler.cli.escape import escape
-from crawler.cli.verify import NOT_SOUND, SOUND, ConfigOption, OutputOption, output_folder
+from crawler.cli.verify import NOT_SOUND, SOUND, output_folder
 from crawler.model.errors import StorageError
 from crawler.run.replaying import Replay, differing
 from crawler.sink.line import encode_aside
@@ -22,38 +20,15 @@ _MOST_TOLD: Final = 20
 
 
 def replay(
-    run: Annotated[str, Parameter(help="a run's folder or name, a job (its newest run), or latest")],
-    /,
+    run: str,
     *,
-    body: Annotated[
-        Literal["html", "text", "markdown", "none"] | None,
-        Parameter(
-            name="--body", help="another form of the body [as in the run]", negative=(), show_default=False
-        ),
-    ] = None,
-    links: Annotated[
-        bool | None,
-        Parameter(name="--links", help="the list of links [as in the run]", show_default=False),
-    ] = None,
-    headers: Annotated[
-        bool | None,
-        Parameter(name="--headers", help="the response headers [as in the run]", show_default=False),
-    ] = None,
-    metadata: Annotated[
-        bool | None,
-        Parameter(name="--metadata", help="Open Graph and JSON-LD [as in the run]", show_default=False),
-    ] = None,
-    check: Annotated[
-        bool,
-        Parameter(
-            name="--check",
-            help="print no records, but where they differ from the run's",
-            negative=(),
-            show_default=False,
-        ),
-    ] = False,
-    output: OutputOption = None,
-    config: ConfigOption = None,
+    body: Literal["html", "text", "markdown", "none"] | None = None,
+    links: bool | None = None,
+    headers: bool | None = None,
+    metadata: bool | None = None,
+    check: bool = False,
+    output: str | None = None,
+    config: str | None = None,
 ) -> int:
     """Exit code 0; with --check 5 where a record differs."""
     folder = find_run(run, output_folder(output, config)).folder

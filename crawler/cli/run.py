@@ -12,7 +12,7 @@ from typing import Any
 
 from crawler.cli import quiet_interrupt
 from crawler.cli.escape import escape
-from crawler.cli.flags import dashes, option, seeds, settings_from, takes_settings
+from crawler.cli.flags import settings_from
 from crawler.cli.log import Log
 from crawler.cli.progress import Display, Heartbeat, wants_display
 from crawler.cli.summary import summary
@@ -29,7 +29,7 @@ _CRAWLING = 2_000
 
 def run(*words: str, **typed: Any) -> int:
     """Crawl. The exit codes are those of the contract (``crawler --help``)."""
-    arguments = dashes(words)
+    arguments = list(words)
     fresh = typed.pop("fresh", False)
     settings = settings_from(typed)
     arguments = arguments or job_seeds(settings)
@@ -122,14 +122,3 @@ def leave(code: int) -> None:
     if os.isatty(2) and select.select([], [2], [], 0)[1]:
         os.write(2, b"\x1b[?25h")
     os._exit(code)
-
-
-takes_settings(
-    run,
-    leading=[
-        seeds(
-            "files with one URL a line, - for standard input, or URLs; none: those of [jobs.NAME], with --job NAME"
-        ),
-        option("--fresh", bool, False, "Crawl", "forget the unfinished run and start a new one"),
-    ],
-)

@@ -12,13 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final
-
-from cyclopts import Parameter
+from typing import Final
 
 from crawler.cli.escape import escape
 from crawler.cli.log import Log, log_level
-from crawler.cli.verify import ConfigOption
 from crawler.model.errors import UsageError
 from crawler.model.settings import Job, Settings
 from crawler.run.configuration import current_folder, default_file, load, unknown_variables
@@ -31,41 +28,14 @@ log = logging.getLogger("crawler.schedule")
 #: Seconds after which the clock is looked at whatever it said: it may have been put forward, or the machine slept.
 _LONGEST_WAIT: Final = 30.0
 
-JobsOption = Annotated[
-    list[str] | None,
-    Parameter(name="--job", help="only this job; again and again", negative=(), show_default=False),
-]
-FormatOption = Annotated[
-    str | None,
-    Parameter(
-        name="--log-format",
-        help="log lines: auto (text on a terminal, else json), text, json [as in config.toml, else auto]",
-        metavar="auto|text|json",
-        negative=(),
-        show_default=False,
-    ),
-]
-QuietOption = Annotated[
-    int,
-    Parameter(
-        name="--quiet", alias="-q", help="warnings only; -qq: errors only", count=True, show_default=False
-    ),
-]
-VerboseOption = Annotated[
-    int,
-    Parameter(
-        name="--verbose", alias="-v", help="also each URL and each retry", count=True, show_default=False
-    ),
-]
-
 
 def schedule(
     *,
-    config: ConfigOption = None,
-    jobs: JobsOption = None,
-    log_format: FormatOption = None,
-    quiet: QuietOption = 0,
-    verbose: VerboseOption = 0,
+    config: str | None = None,
+    jobs: list[str] | None = None,
+    log_format: str | None = None,
+    quiet: int = 0,
+    verbose: int = 0,
 ) -> int:
     """Until SIGINT or SIGTERM: what runs is then stopped, and gone on with by the next. Exit code 0."""
     file = default_file(config, current_folder())

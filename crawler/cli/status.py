@@ -9,14 +9,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-from cyclopts import Parameter
+from typing import Any, Final
 
 from crawler.audit.places import find_job, frontier_of, newest_run, read_json, state_of
 from crawler.cli.amounts import bytes_text, count_text, duration_text, many, rate_text
 from crawler.cli.escape import escape
-from crawler.cli.verify import ConfigOption, JsonOption, OutputOption, output_folder
+from crawler.cli.verify import output_folder
 from crawler.frontier import open_readonly
 from crawler.model.errors import StorageError
 from crawler.model.frontier import Counts
@@ -122,24 +120,12 @@ def lock_owner(path: Path) -> Owner | None:
 
 
 def status(
-    job: Annotated[
-        str | None,
-        Parameter(help="the job's name or folder; not needed where there is one", show_default=False),
-    ] = None,
-    /,
+    job: str | None = None,
     *,
-    output: OutputOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-    watch: Annotated[
-        bool,
-        Parameter(
-            name="--watch",
-            help="again every two seconds until the job has ended; with --json a line each time",
-            negative=(),
-            show_default=False,
-        ),
-    ] = False,
+    output: str | None = None,
+    config: str | None = None,
+    as_json: bool = False,
+    watch: bool = False,
 ) -> int:
     """Exit code 0, or 2 where there is no such job."""
     folder = find_job(job, output_folder(output, config))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Final
-
-from cyclopts import Parameter
+from typing import Final
 
 from crawler.audit import Verdict, audit, find_run
 from crawler.cli.amounts import bytes_text, count_text, many
@@ -15,28 +13,6 @@ from crawler.cli.escape import escape
 from crawler.run.configuration import current_folder, default_file, load
 
 SOUND, NOT_SOUND = 0, 5
-
-OutputOption = Annotated[
-    str | None,
-    Parameter(
-        name="--output",
-        help="folder of all jobs [as in config.toml, else output]",
-        negative=(),
-        show_default=False,
-    ),
-]
-ConfigOption = Annotated[
-    str | None,
-    Parameter(
-        name="--config",
-        help="default: config.toml in this folder, if it is there",
-        negative=(),
-        show_default=False,
-    ),
-]
-JsonOption = Annotated[
-    bool, Parameter(name="--json", help="one JSON object", negative=(), show_default=False)
-]
 
 _SOURCES: Final = {
     "state": "counted again from every row of the state",
@@ -51,14 +27,7 @@ def output_folder(output: str | None, config: str | None) -> Path:
     return Path(settings.output.path)
 
 
-def verify(
-    run: Annotated[str, Parameter(help="a run's folder or name, a job (its newest run), or latest")],
-    /,
-    *,
-    output: OutputOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> int:
+def verify(run: str, *, output: str | None = None, config: str | None = None, as_json: bool = False) -> int:
     """Exit code 0 where the run is sound, 5 where it isn't, 2 where there is none."""
     verdict = audit(find_run(run, output_folder(output, config)))
     print(json.dumps(_as_json(verdict), indent=2) if as_json else _as_text(verdict))

@@ -69,6 +69,24 @@ def test_open_files() -> None:
     assert doctor._open_files(settings(), 1024, 65_536).word == doctor.GOOD
 
 
+def test_several_processes_divide_the_workers_and_each_has_the_limit() -> None:
+    asked = {"crawl__workers": "900", "crawl__processes": "3"}
+    found = doctor._open_files(settings(**asked), 500, 500)
+    assert (found.word, "room for 300 workers" in found.says) == (doctor.GOOD, True)
+    assert "in each of 3 processes" in found.says
+    tight = doctor._open_files(settings(**asked), 200, 200)
+    assert (tight.word, "300 workers are wanted in each" in tight.says) == (doctor.WARNING, True)
+
+
+def test_processes_are_typed_or_set(capsys: Any) -> None:
+    Path("config.toml").write_text("[crawl]\nprocesses = 4\n")
+    assert "in each of 4 processes" in findings(capsys)[1]["open files"]["says"]
+    assert "in each of 2 processes" in findings(capsys, "--processes", "2")[1]["open files"]["says"]
+    code, found = findings(capsys, "--output", "-")
+    assert (code, found["processes"]["word"]) == (2, "BAD")
+    assert "one stream is written by one process" in found["processes"]["says"]
+
+
 def test_an_extension_that_does_not_load_is_named() -> None:
     def load(name: str) -> None:
         if name == "re2":

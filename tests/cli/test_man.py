@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from crawler.cli.commands import COMMANDS
 from crawler.cli.man import page
-from crawler.cli.program import COMMANDS, run_program
+from crawler.cli.program import run_program
 from crawler.model.reasons import Reason
 from crawler.run.configuration import keys
 

@@ -6,23 +6,14 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from crawler.cli.demo.preset import PRESET
 from crawler.cli.demo.server import USUAL_PORT, DemoServer
-from crawler.cli.flags import option, settings_from, takes_settings
+from crawler.cli.flags import settings_from
 from crawler.cli.run import crawl_and_tell
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
-
-#: What differs from the defaults: loopback may be asked, and quickly, since the only site is our own.
-PRESET: Final = {
-    "crawl.job": "demo",
-    "http.allow_networks": ["127.0.0.0/8"],
-    "politeness.delay": "0.03",
-    "politeness.retry_base": "0.2",
-    "scope.depth": "6",
-    "log.every": "5s",
-}
 
 
 def demo(**typed: Any) -> int:
@@ -60,13 +51,3 @@ def _look(settings: Settings) -> str:
     jq = f"{unpack} {files} | jq -r {query}" if unpack else f"jq -r {query} {files}"
     count = f"SELECT outcome, reason, count(*) FROM '{folder}/*.{ending}' GROUP BY ALL"
     return f'\nLook at the result:\n\n  {jq}\n  duckdb -c "{count}"\n'
-
-
-takes_settings(
-    demo,
-    config=False,
-    leading=[
-        option("--serve", bool, False, "Crawl", "only serve the site, until Ctrl-C"),
-        option("--port", str, None, "Crawl", "port of the site [8407, else any]", metavar="N"),
-    ],
-)

@@ -5,45 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from crawler.audit import find_run
 from crawler.cli.amounts import bytes_text, many
 from crawler.cli.escape import escape
-from crawler.cli.program import DASH
 from crawler.cli.report.figures import add_up
 from crawler.cli.report.page import page
 from crawler.cli.report.source import find_source
-from crawler.cli.verify import ConfigOption, OutputOption, output_folder
+from crawler.cli.verify import output_folder
 from crawler.model.errors import StorageError
 
-ToOption = Annotated[
-    str | None,
-    Parameter(
-        name="--to",
-        help="file to write, or - for standard output [report.html in the run's folder]",
-        negative=(),
-        show_default=False,
-        allow_leading_hyphen=True,
-    ),
-]
 
-
-def report(
-    run: Annotated[str, Parameter(help="a run's folder or name, a job (its newest run), or latest")],
-    /,
-    *,
-    to: ToOption = None,
-    output: OutputOption = None,
-    config: ConfigOption = None,
-) -> int:
+def report(run: str, *, to: str | None = None, output: str | None = None, config: str | None = None) -> int:
     """Exit code 0, 2 where there is no such run, 6 where it cannot be read or the page not be written."""
     source = find_source(find_run(run, output_folder(output, config)))
     figures = add_up(source.records())
     made = page(source, figures).encode()
-    if to in ("-", DASH):
+    if to == "-":
         sys.stdout.flush()
         sys.stdout.buffer.write(made)
         return 0
