@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections import Counter
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final
@@ -31,7 +32,15 @@ from typing import Any, Final
 import re2
 from turbohtml import unescape
 
-from crawler.content.facts import SPACE, SPACES, Html, content_language, distinct, has_word, robots_words
+from crawler.content.facts import (
+    SPACE,
+    SPACES,
+    Html,
+    content_language,
+    has_word,
+    robots_words,
+    without_fragment,
+)
 
 #: Memory for the automaton, bytes. All states that pages of three manuals and the mutated ones of the tests led to take
 #: a tenth of it; where it is full RE2 starts over.
@@ -133,13 +142,14 @@ def _plain() -> Any:
     return re2.compile(_grammar().encode(), options)
 
 
-_LINK: Final = re.compile(rb'<a(?:[ \t\n]+(?!href=)[a-z0-9\-]+="[^"]*")*[ \t\n]+href="([^"]*)"')
+_TO_HREF: Final = rb'<a(?:[ \t\n]+(?!href=)[a-z0-9\-]+="[^"]*")*[ \t\n]+href="'
+#: An href less its fragment, if no reference in it has a "#".
+_LINK: Final = re.compile(_TO_HREF + rb'([^"#]*)')
+_WHOLE_LINK: Final = re.compile(_TO_HREF + rb'([^"]*)')
 #: A tag, less its ">", that says ``nofollow`` in its first rel.
 _REL_OF_A: Final = re.compile(
     rb'<a(?:[ \t\n]+(?!rel=)[a-z0-9\-]+="[^"]*")*[ \t\n]+rel="(?:[^"]* )?nofollow[ "]'
 )
-#: A blank or control character at either end of a line, or before a fragment.
-_BLANK_AT_AN_END: Final = re.compile(r"[\x00-\x09\x0b- ](?:[#\n]|\Z)|(?:\A|\n)[\x00-\x09\x0b- ]")
 _HEAD_TAG: Final = re.compile(rb"<(html|link|meta)((?:[ \t\n/][^>]*)?)>")
 #: The value of an attribute that says what a tag is, written with references.
 _HIDDEN: Final = re.compile(rb"(?:rel|name|http-equiv)=[\"']?[^\"'>]*&", re.IGNORECASE)
@@ -174,34 +184,38 @@ def scan(body: bytes, token: str | None = None) -> Html | None:
 
 def _hrefs(body: bytes, at: int) -> list[tuple[str, bool]]:
     """The links from ``at`` on, where the head ends. O(len(body)): no byte is searched twice for one thing."""
-    if body.find(b"nofollow", at) < 0:
-        # Of 111 links 60 differ as they are written, and 20 before their fragments; no href has a line end.
-        written = dict.fromkeys(_LINK.findall(body, at))
-        joined = b"\n".join(written)
-        text = _unescaped(joined.decode())
-        # The grammar lets a space and a tab into an href, and references what they like.
-        odd = b" " in joined or b"\t" in joined or b"&#" in joined
-        if not odd or (text.count("\n") == len(written) - 1 and not _BLANK_AT_AN_END.search(text)):
-            hrefs = dict.fromkeys([href.partition("#")[0] for href in text.split("\n")]) if written else ()
-            return list(zip(hrefs, repeat(True)))
-    return distinct((_text(href).strip(SPACE), follow) for href, follow in _all_links(body, at))
+    # Of 111 links 60 differ as they are written, and 20 before their fragments.
+    links = _LINK.findall(body, at)
+    written = dict.fromkeys(links)
+    joined = b"\n".join(written)
+    # The grammar lets a space and a tab into an href, and references what they like: one may have a "#" of its own.
+    if b" " in joined or b"\t" in joined or b"&\n" in joined or joined.endswith(b"&"):
+        links = _WHOLE_LINK.findall(body, at)
+        written = dict.fromkeys(links)
+        hrefs = [without_fragment(_text(href).strip(SPACE)) for href in written]
+        barred = _barred(body, at, _WHOLE_LINK)
+    else:
+        hrefs = _unescaped(joined.decode()).split("\n") if written else []
+        barred = _barred(body, at, _LINK)
+    if not barred:
+        return list(zip(dict.fromkeys(hrefs), repeat(True)))
+    # Barred is an href of which each tag says so.
+    times = Counter(links)
+    free = {href for href, raw in zip(hrefs, written, strict=True) if times[raw] > barred[raw]}
+    return [(href, href in free) for href in dict.fromkeys(hrefs)]
 
 
-def _all_links(body: bytes, at: int) -> list[tuple[bytes, bool]]:
-    """Each href as it is written, and whether it may be followed."""
-    links: list[tuple[bytes, bool]] = []
+def _barred(body: bytes, at: int, link: re.Pattern[bytes]) -> Counter[bytes]:
+    """The hrefs, as ``link`` finds them, of the tags that say ``nofollow``."""
+    barred: Counter[bytes] = Counter()
     named = body.find(b"nofollow", at)
     while named >= 0:
         start = max(body.rfind(b"<", at, named), at)
         end = body.find(b"<", named) % (len(body) + 1)  # -1: the end
-        if _REL_OF_A.match(body, start, end):
-            links += zip(_LINK.findall(body, at, start), repeat(True))
-            if (link := _LINK.match(body, start)) is not None:
-                links.append((link[1], False))
-            at = end
+        if _REL_OF_A.match(body, start, end) and (found := link.match(body, start)) is not None:
+            barred[found[1]] += 1
         named = body.find(b"nofollow", end)
-    links += zip(_LINK.findall(body, at), repeat(True))
-    return links
+    return barred
 
 
 def _read_head(body: bytes, html: Html, token: str | None) -> None:
