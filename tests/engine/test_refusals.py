@@ -136,7 +136,7 @@ async def thief(disturbed: Disturbed, settlement: Settlement) -> None:
             frontier._offer(known)
         else:
             free = "UPDATE hosts SET lease = NULL, ready = ?1, due = ?1 WHERE name = ?2"
-            await frontier._ask(frontier._store._db.execute, free, (clock() + 0.05, host))
+            await frontier._ask(frontier._store._file.db.execute, free, (clock() + 0.05, host))
 
 
 async def hasty_thief(disturbed: Disturbed, settlement: Settlement) -> None:

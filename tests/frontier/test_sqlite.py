@@ -301,7 +301,7 @@ async def test_a_full_disk_loses_nothing_and_passes(sqlite: SqliteMaker) -> None
     many = [page(f"a/{'x' * 900}/{n}", seed="http://a/1") for n in range(3000)]
     before = await frontier.counts()
     mark = FileMark("part", 0, 10, 1)
-    db = frontier._store._db
+    db = frontier._store._file.db
     db.pragma("max_page_count", 20)
     with pytest.raises(
         StorageError, match=r"state\.db: the disk is full; free some space.*nothing committed is lost"
@@ -334,10 +334,10 @@ async def test_a_failed_write_loses_nothing_and_passes(sqlite: SqliteMaker) -> N
 
 async def test_a_state_that_may_not_be_written_is_named(sqlite: SqliteMaker) -> None:
     frontier = await sqlite.open()
-    frontier._store._db.pragma("query_only", 1)
+    frontier._store._file.db.pragma("query_only", 1)
     with pytest.raises(StorageError, match=r"state\.db: it cannot be written"):
         await frontier.add([seed("a/1")])
-    frontier._store._db.pragma("query_only", 0)
+    frontier._store._file.db.pragma("query_only", 0)
     assert await frontier.add([seed("a/1")]) == 1
 
 
@@ -354,7 +354,7 @@ async def test_a_bug_in_a_settlement_writes_nothing(sqlite: SqliteMaker) -> None
 
 async def test_a_settlement_waits_for_the_disk_and_a_lease_does_not(sqlite: SqliteMaker) -> None:
     frontier = await sqlite.open()
-    db = frontier._store._db
+    db = frontier._store._file.db
     await frontier.add([seed("a/1")])
     (lease,) = (await frontier.take(NOW, 1, 1)).leases
     assert db.pragma("synchronous") == 1
@@ -365,10 +365,10 @@ async def test_a_settlement_waits_for_the_disk_and_a_lease_does_not(sqlite: Sqli
 
 async def test_a_seed_that_was_not_written_is_nobodys_seed(sqlite: SqliteMaker) -> None:
     frontier = await sqlite.open()
-    frontier._store._db.pragma("query_only", 1)
+    frontier._store._file.db.pragma("query_only", 1)
     with pytest.raises(StorageError):
         await frontier.add([seed("a/0"), seed("a/1")])
-    frontier._store._db.pragma("query_only", 0)
+    frontier._store._file.db.pragma("query_only", 0)
     link = page("b/1", seed="http://a/1")
     await frontier.add([seed("b/0"), seed("c/0"), link])
     known = await frontier.know(link.key)
@@ -501,7 +501,7 @@ def test_no_statement_of_the_crawl_scans_urls_or_hosts(tmp_path: Path) -> None:
 async def test_taking_costs_the_same_however_much_is_known(sqlite: SqliteMaker) -> None:
     """Counted in SQLite's own steps, which no other work on the machine moves."""
     frontier = await sqlite.open()
-    db = frontier._store._db
+    db = frontier._store._file.db
 
     async def steps(known: int) -> int:
         await frontier.add([seed(f"h{n % 40}/{n}") for n in range(known)])
@@ -533,7 +533,7 @@ async def test_settled_rows_keep_the_counts_of_hosts(sqlite: SqliteMaker) -> Non
     leases = (await frontier.take(NOW, 2, 4)).leases
     ended = [done(request) for lease in leases for request in lease.requests]
     await frontier.settle(NOW, settlement(*leases, done=ended, found=[page("new/1")]))
-    drifted = frontier._store._db.execute(
+    drifted = frontier._store._file.db.execute(
         "SELECT name FROM hosts h WHERE waiting <>"
         " (SELECT count(*) FROM urls WHERE host = h.id AND outcome IS NULL)"
         " OR seen <> EXISTS (SELECT 1 FROM urls WHERE host = h.id)"
