@@ -98,7 +98,7 @@ class Circuit:
         self.meter = Meter()
         self._known = known = Known(_KNOWN)
         self.bench = Workbench(settings.politeness, settings.hosts, settings.limits.pages_per_domain)
-        traps = TrapWatch(settings.scope.trap_pages, known, self.meter)
+        traps = TrapWatch(settings.scope.trap_pages, known, self.meter, key_of)
         self.queue: asyncio.Queue[Job] = asyncio.Queue(maxsize=workers)
         self.results = ResultQueue(_RESULTS, _RESULT_BYTES)
         discovery = Discovery(

@@ -82,7 +82,8 @@ def test_a_child_says_what_parsing_here_says(parser: Parser, name: str, want: st
         there = ask(parser, body, content_type, want=want, x_robots_tag=tags)
         assert there.reading == here
         assert there.links == (len(here.html.hrefs) if here.html else 0)
-    assert 1 <= len(parser.children) <= 2
+    # None, where the last page has made it grow: then it has ended itself.
+    assert len(parser.children) <= 2
 
 
 def test_of_the_links_the_first_come_and_all_are_counted(parser: Parser) -> None:
