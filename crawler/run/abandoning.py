@@ -12,7 +12,7 @@ import orjson
 from crawler.engine.meter import Meter
 from crawler.fetch.session import Wire
 from crawler.frontier import Run, RunFrontier
-from crawler.model.errors import StorageError
+from crawler.model.errors import unusable
 from crawler.model.frontier import Counts
 from crawler.run.layout import JobFolder, read_json, write_json
 from crawler.run.leftovers import close_parts
@@ -75,9 +75,7 @@ def abandon_dead(start: Start, folder: JobFolder, run_id: str) -> None:
             line for mark in parts if not is_archive(mark.name) for line in lines_of(place / mark.name)
         )
     except OSError as error:
-        raise StorageError(
-            f"{error.filename or place}: {error.strerror or error}; run again to go on"
-        ) from error
+        raise unusable(error, error.filename or place) from error
     starts = [one for one in began.get("starts", []) if isinstance(one, dict)]
     content = manifest(
         run_id=run_id,

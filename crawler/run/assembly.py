@@ -50,7 +50,10 @@ class Plan:
         listed_sitemaps(settings.scope)
         _check_comparison(settings)
         if settings.output.warc and settings.output.path == "-":
-            raise UsageError("[output] warc: an archive needs a folder; --output - is one stream")
+            raise UsageError(
+                "[output] warc: an archive needs a folder, and --output - is one stream: name a folder, or leave"
+                " --warc out"
+            )
         if is_shared(settings.frontier.url) and settings.frontier.lease < 2 * settings.http.connect_timeout:
             # Nothing is sent that could still be connecting when the lease has run out.
             raise UsageError(

@@ -64,7 +64,7 @@ async def require_own(start: Start, frontier: RunFrontier) -> None:
     if owner != start.job:
         raise UsageError(
             f"[frontier] url = {url!r} is the state of job {owner}, this is job {start.job}:"
-            " each job needs a state of its own"
+            " each job needs a state of its own, name another"
         )
 
 

@@ -38,7 +38,9 @@ async def comparing(settings: Settings, frontier: RunFrontier) -> Recrawl | None
     if not settings.revisit.recrawl or not isinstance(frontier, Recall):
         if settings.output.only_changed:
             where = without_credentials(settings.frontier.url)
-            raise UsageError(f"[output] only_changed: {where} remembers no earlier run")
+            raise UsageError(
+                f"[output] only_changed: {where} remembers no earlier run: leave --only-changed out"
+            )
         return None
     remembers = await frontier.remembers()
     compare = settings.revisit.compare

@@ -140,7 +140,7 @@ async def _to_files(start: Start) -> Ending:
 async def _to_stdout(start: Start) -> Ending:
     """One stream: no run folder, and a memory frontier unless one is named."""
     if sys.stdout is None:
-        raise StorageError("standard output is closed; nothing was fetched")
+        raise StorageError("standard output is closed: redirect it to a file or a pipe; nothing was fetched")
     named = start.settings.frontier.url
     async with AsyncExitStack() as stack:
         path = state_path(named, Path()) if named not in ("sqlite", "memory") else None

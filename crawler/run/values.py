@@ -245,7 +245,11 @@ def _check_networks(networks: tuple[str, ...]) -> None:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            raise _UnfitError(str(error)) from None
+            try:
+                meant = f"; did you mean {ipaddress.ip_network(network, strict=False)}?"
+            except ValueError:
+                meant = ""
+            raise _UnfitError(f"{error}{meant}") from None
 
 
 def _check_nameservers(servers: tuple[str, ...]) -> None:

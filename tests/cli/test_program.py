@@ -173,7 +173,7 @@ def test_quiet_and_verbose():
         (["run", "s.txt", "--body", "text", "--no-body"], "one of them"),
         (["run", "s.txt", "--config", "nowhere.toml"], "nowhere.toml: No such file"),
         (["run", "s.txt", "--processes", "0"], "--processes: expected"),
-        (["demo", "--port", "x"], "--port: expected a port"),
+        (["demo", "--port", "x"], "--port: expected a number up to 65535"),
         (["check", "no\x1b[2Jwhere"], "no\\x1b[2Jwhere"),
     ],
 )
