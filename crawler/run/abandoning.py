@@ -54,8 +54,12 @@ async def abandon(start: Start, frontier: RunFrontier, folder: JobFolder, run: R
         settings=(starts[-1] if starts else start.described()).get("settings", {}),
         seeds_without_scheme=0,
         warnings=warnings,
+        upload=None if start.upload is None else start.upload.place(run.run_id),
     )
     write_json(folder.run(run.run_id) / "run.json", content)
+    if start.upload is not None:
+        await start.upload.parts(folder.run(run.run_id), await frontier.files())
+        await start.upload.manifest(run.run_id, content)
     log.info("abandoned the unfinished run", extra={"run_id": run.run_id, "pending": counts.pending})
 
 

@@ -42,12 +42,14 @@ async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> En
         return None
     if not start.fresh:
         start.on_start(RunInfo(start.job, known.run_id, True, Snapshot))
+    if start.upload is not None:
+        await start.upload.parts(folder.run(known.run_id), await frontier.files())
     await publish(start, frontier, folder, known.run_id, known.extra, content, code)
     log.info(
         f"run {known.run_id} had ended but for its last steps: completed",
         extra={"outcome": content["outcome"]},
     )
-    return Ending(code, str(content["outcome"]), content, places(folder, known.run_id, code))
+    return Ending(code, str(content["outcome"]), content, places(start, folder, known.run_id, code))
 
 
 async def require_own(start: Start, frontier: RunFrontier) -> None:
