@@ -75,6 +75,7 @@ _METAVARS: Final = {
     "output.body": "FORM",
     "output.compress": "zstd|gzip",
     "frontier.url": "URL",
+    "output.upload": "URL",
     "http.timeout": "SECONDS",
     "politeness.delay": "SECONDS",
     "crawl.processes": "N|auto",

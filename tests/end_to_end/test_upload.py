@@ -126,6 +126,7 @@ def test_a_bucket_that_goes_leaves_a_run_that_the_next_start_ends(crawl, site, s
     assert len(site.log) == asked
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_in_the_bucket_as_far_as_it_is(crawl, site, s3):
     seeds = build(site)
     stopped = crawl(seeds, max_pages=7, **options(s3))
