@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import socket
 from pathlib import Path
 
 import pytest
@@ -105,19 +106,10 @@ async def test_a_store_that_hangs_holds_no_stop_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: int
 ) -> None:
     """The first signal leaves what the grace period leaves (here nothing), the second nothing."""
-    asked = asyncio.Event()
-
-    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        asked.set()
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
         for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
             "AWS_ACCESS_KEY_ID": "me",
             "AWS_SECRET_ACCESS_KEY": "secret",
         }.items():
@@ -126,9 +118,10 @@ async def test_a_store_that_hangs_holds_no_stop_up(
         upload = Upload("s3://bucket", "job")
         left = 0.0 if signals == 1 else math.inf
         work = asyncio.create_task(upload.rest(run, [part(run)], lambda: left))
-        await asked.wait()
-        assert not work.done()
-        for _ in range(signals):
-            upload.stop()
-            left = 1e6
-        assert not await work
+        wire, _ = await asyncio.get_running_loop().sock_accept(silent)
+        with wire:
+            assert not work.done()
+            for _ in range(signals):
+                upload.stop()
+                left = 1e6
+            assert not await work
