@@ -92,6 +92,8 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
 
 def _headline(manifest: Mapping[str, Any]) -> str:
     outcome = escape(str(manifest.get("outcome", "ended")))
+    if outcome == "gated":
+        outcome = "finished, not published"
     why = manifest.get("stopped_by")
     words = f"{outcome} ({escape(str(why))})" if why else outcome
     head = f"{escape(str(manifest.get('job', 'crawl')))}: {words}"
@@ -165,6 +167,7 @@ def _reasons(reasons: Mapping[str, Any]) -> list[str]:
     if rest := ordered[_REASONS:]:
         total = sum(entry["count"] for _, entry in rest)
         lines.append(f"    {count_text(total)} more for {many(len(rest), 'other reason')}: see run.json")
+    lines.append("    `crawler explain URL` says more of each, such as the line of robots.txt")
     return lines
 
 
