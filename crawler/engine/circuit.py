@@ -209,6 +209,8 @@ class Circuit:
                 settings.politeness,
                 self.feeder.wake.set,
                 self._unanswered,
+                # What is carried over is in hand before the pages that name it are read.
+                self.bench.come_nearer if recrawl is not None and recrawl.remembers else None,
             )
             for _ in range(workers)
         ]

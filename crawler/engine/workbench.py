@@ -394,6 +394,18 @@ class Workbench:
             ]
             heapq.heapify(self._heap)
 
+    def come_nearer(self, found: Iterable[Request]) -> None:
+        """Pages name these: those in hand that are nearer to a seed by it than they were in the last published run are
+        asked so, and whole, as their own links may count now. O(found), and O(its queue) for each in hand."""
+        for request in found:
+            visit = self.visits.get(request.host)
+            if visit is None or request.key not in visit.keys:
+                continue
+            for place, queued in enumerate(visit.queue):
+                if queued.key == request.key and request.depth < queued.depth:
+                    visit.queue[place] = replace(request, is_seed=queued.is_seed, attempt=queued.attempt)
+                    break
+
     def ask_aux(self, aux: AuxRequest) -> None:
         """Put a request of our own before the URLs of the host that it goes to; if it isn't in hand, want it."""
         visit = self.visits.get(aux.request.host)

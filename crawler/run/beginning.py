@@ -11,6 +11,7 @@ from crawler.engine.snapshot import Snapshot
 from crawler.frontier import Recall, RunFrontier
 from crawler.model.errors import StorageError, UsageError
 from crawler.run.abandoning import abandon
+from crawler.run.carrying import published_of
 from crawler.run.ending import FINISHED, GATED, Ending, places, publish
 from crawler.run.gate import is_past, past_of
 from crawler.run.layout import JobFolder, read_json, write_json
@@ -103,7 +104,13 @@ async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Begin
         finished = known.extra.get("finished_at", "an earlier time")
         log.info(f"run {known.run_id} finished at {finished}; starting a new run")
     run_id = folder.new_run_id(start.at)
-    extra = {"job": start.job, "started_at": iso(start.at), "starts": [this], **past_of(known)}
+    extra = {
+        "job": start.job,
+        "started_at": iso(start.at),
+        "starts": [this],
+        **past_of(known),
+        **published_of(known),
+    }
     if known is not None and known.finished and isinstance(frontier, Recall):
         await frontier.begin_next(run_id, start.at, extra, published=known.extra.get("code") == FINISHED)
     else:
