@@ -13,7 +13,7 @@ from crawler.cli.escape import escape
 from crawler.cli.verify import NOT_SOUND, SOUND, output_folder
 from crawler.model.errors import StorageError
 from crawler.run.replaying import Replay, differing
-from crawler.sink.line import encode_aside
+from crawler.sink.line import encode
 
 #: Differences that are told; all are counted.
 _MOST_TOLD: Final = 20
@@ -38,9 +38,9 @@ def replay(
 
 async def _write(made: Replay) -> int:
     if sys.stdout is None:
-        raise StorageError("standard output is closed: redirect it to a file or a pipe")
+        raise StorageError("standard output is closed")
     async for replayed in made.records():
-        sys.stdout.buffer.write(await encode_aside(replayed.record))
+        sys.stdout.buffer.write(encode(replayed.record))
     sys.stdout.buffer.flush()
     return SOUND
 

@@ -18,6 +18,7 @@ from crawler.cli.progress import Display, Heartbeat, wants_display
 from crawler.cli.summary import summary
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
+from crawler.run.allocator import return_large_blocks
 from crawler.run.configuration import unknown_variables
 from crawler.run.origin import NOBODY, Origin, origin
 
@@ -72,6 +73,7 @@ def crawl_and_tell(
     # What is imported stays: no search for garbage need look at it again.
     gc.freeze()
     gc.set_threshold(_CRAWLING)
+    return_large_blocks()
 
     # Runs of several jobs share the log of a schedule.
     fields = {"job": str(settings.crawl.job)} if came.ours else {}

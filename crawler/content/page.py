@@ -163,9 +163,14 @@ def read_charset(body: bytes, content_type: str | None) -> tuple[str, str | None
 
 
 def bar(html: Html, x_robots_tag: Sequence[str], token: str | None) -> None:
-    """Under a ``nofollow`` of the whole page, from its meta tags or its headers, no link may be followed."""
-    if not _NOFOLLOW.isdisjoint(html.robots) or forbids_following(x_robots_tag, token):
+    """Under a ``nofollow`` of the whole page no link may be followed."""
+    if is_barred(html, x_robots_tag, token):
         html.hrefs = [(href, False) for href, _ in html.hrefs]
+
+
+def is_barred(html: Html, x_robots_tag: Sequence[str], token: str | None) -> bool:
+    """Is there a ``nofollow`` of the whole page, in its meta tags or its headers?"""
+    return not _NOFOLLOW.isdisjoint(html.robots) or forbids_following(x_robots_tag, token)
 
 
 def read_essence(content_type: str | None) -> str | None:

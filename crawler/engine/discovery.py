@@ -8,7 +8,7 @@ the frontier. O(links) a page.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -82,10 +82,10 @@ class Discovery:
         self._directories: dict[str, dict[str, Link | None]] = {}
         self._remembered = 0
 
-    def resolve(self, base: str, hrefs: Sequence[tuple[str, bool]]) -> Links:
+    def resolve(self, base: str, hrefs: Iterable[tuple[str, bool]], *, remember: bool = True) -> Links:
         """Every distinct http(s) target. ``base`` is the URL that the hrefs are relative to; they come without
         fragments, each with its own "may be followed". O(hrefs): a fifth of a microsecond for one that its directory
-        has had.
+        has had. Without ``remember`` the next page will not find what is met here for the first time.
         """
         here = self._directory(directory_of(base))
         links = Links()
@@ -95,7 +95,7 @@ class Discovery:
             if link is _UNMET:
                 link = self._canonical(href, base)
                 # What means something else on each page ("", "?x") is not kept.
-                if not relies_on_page(href):
+                if remember and not relies_on_page(href):
                     here[href] = link
                     self._remembered += 1
             if link is None:
@@ -114,6 +114,11 @@ class Discovery:
         """So many links of a page are not looked at."""
         self._meter.count("cut.links", number)
 
+    def leave_barred(self, page: Request, number: int) -> None:
+        """So many links of ``page`` say ``nofollow``. Beyond the depth that is no matter."""
+        if number and (self._depth is None or page.depth < self._depth):
+            self._meter.count("cut.nofollow", number)
+
     def follow(self, page: Request, links: Links) -> list[Request]:
         """Requests for those links that are in scope, within the depth, and not known. O(links)."""
         depth = page.depth + 1
@@ -123,7 +128,7 @@ class Discovery:
             counted["cut.depth"] += len(links.targets) - len(barred)
             return []
         if barred:
-            counted["cut.nofollow"] += len(barred)
+            self.leave_barred(page, len(barred))
         found: list[Request] = []
         scope = page.scope
         seed = page.seed or page.url

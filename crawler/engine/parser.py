@@ -1,22 +1,19 @@
 """Parsing off the loop, with a deadline that holds: what is large or suspicious is read by a child that can be killed.
 
 Law: an ordinary page never comes here. On the loop stays what costs it 10 ms at worst (:func:`is_heavy` has the
-figures); the rest goes to one of two children, started at first need, through a thread that owns its child: it writes,
-waits and kills, so that neither a page nor a pipe can hold the loop. A child that is late, too large or broken is
-killed by its id, its page has failed, and the next page gets a new one.
+figures); the rest goes to a child, started at first need, through a thread that owns it: it writes, waits and kills, so
+that neither a page nor a pipe can hold the loop. A child that is late, too large or broken is killed by its id, its
+page has failed, and the next page gets a new one. Bodies are read one after the other, as each is in memory several
+times over meanwhile; those behind one that takes long are read by a second child, which ends when it has done with
+them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
-import os
-import select
-import subprocess
-import sys
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,12 +25,11 @@ import orjson
 
 from crawler.content.charset import decode
 from crawler.content.main_text import text_digest as digest_of_text
-from crawler.content.page import PageReading, bar, is_text, read_charset, read_essence, sniff_type
+from crawler.content.page import PageReading, is_barred, is_text, read_charset, read_essence, sniff_type
+from crawler.engine.parser_child import Child, Gone, Late
 from crawler.engine.parser_wire import (
     BODY,
-    END,
     HEADER,
-    READY,
     TASK,
     Garbled,
     frame,
@@ -57,14 +53,16 @@ MOST_SCANNED: Final = 2 * 1024 * 1024
 _MOST_TAGS: Final = 8_192
 #: Bytes from which a page is read by its tags: as a tree one of this size is 6 MiB, a hostile one 40.
 BY_TAGS: Final = 512 * 1024
-#: Children at once. Each is 17 MiB when idle, and they have two cores at most to run on beside the loop.
+#: CPU seconds after which those that wait behind a body get a child of their own: a page of a million links takes 1. A
+#: machine that is busy with others makes none of them hang, but for five times as long by the clock.
+_PATIENCE: Final = 2.0
+_PATIENCE_ON_THE_CLOCK: Final = 5
+#: Children at once, at most. Each is 17 MiB when idle, 35 at work, and they have two cores at most beside the loop.
 _CHILDREN: Final = 2
-#: Seconds until a new child says that it is ready; 0.3 on a quiet machine.
-_START: Final = 30.0
 #: Bytes of a reply: a text in which each byte has become U+FFFD is three times its body, and links stand beside it.
 _REPLY_FACTOR: Final = 8
 _REPLY_LEAST: Final = 4 * 1024 * 1024
-_PIPE: Final = 1024 * 1024
+_ENDING: Final = "the crawl is ending"
 
 
 class ParseFailed(Exception):
@@ -73,10 +71,11 @@ class ParseFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ParsedPage:
-    """``links`` counts them all, where ``reading`` has the first ``most_links``; ``digest`` is sha256 of the body,
-    ``text_digest`` of its main text where that was wanted."""
+    """``reading`` is less its hrefs: ``hrefs`` has the first ``most_links`` of them, where ``links`` counts all.
+    ``digest`` is sha256 of the body, ``text_digest`` of its main text where that was wanted."""
 
     reading: PageReading
+    hrefs: Iterable[tuple[str, bool]]
     links: int
     digest: str
     text_digest: str | None = None
@@ -95,14 +94,15 @@ def is_heavy(body: bytes, content_type: str | None) -> bool:
 
 
 class Parser:
-    """Two threads and their children. ``seconds``: what reading one body may take, the wait for a child not counted."""
+    """``seconds``: what reading one body may take, its wait for a child or for its turn not counted. ``patience``
+    (seconds): see :data:`_PATIENCE`."""
 
-    def __init__(self, seconds: float, *, children: int = _CHILDREN) -> None:
+    def __init__(self, seconds: float, *, patience: float = _PATIENCE) -> None:
         self._seconds = seconds
-        self._most = children
-        self._threads: ThreadPoolExecutor | None = None
-        self._own = threading.local()
-        self._children: set[_Child] = set()
+        self._patience = patience
+        self._lanes = [_Lane() for _ in range(_CHILDREN)]
+        #: Bodies that wait for their turn, each for the lane it gets.
+        self._waiting: deque[asyncio.Future[_Lane]] = deque()
         self._closed = False
 
     async def page(
@@ -126,22 +126,27 @@ class Parser:
             "most_links": most_links,
         }
 
-        def read() -> ParsedPage:
-            digest = "sha256:" + hashlib.sha256(body).hexdigest()
+        def read(lane: _Lane) -> ParsedPage:
+            nonlocal body
+            digest, size = "sha256:" + hashlib.sha256(body).hexdigest(), len(body)
             text = digest_of_text(body) if text_digest else None
-            if len(body) >= BY_TAGS and want in ("html", "none"):
+            if size >= BY_TAGS and want in ("html", "none"):
                 essence, charset = read_charset(body, content_type)
                 if essence == "text/html" and charset is not None:
                     decoded = decode(body, charset)
+                    # Nothing else has it any more, if the caller has let it go.
+                    body = b""
                     asked["what"] = "tags"
-                    reading, links = read_page_frames(self._ask(asked, text_frames(decoded), len(body)))
+                    reading, hrefs, links = read_page_frames(
+                        self._ask(lane, asked, text_frames(decoded), size)
+                    )
                     if reading.html is None:
                         raise Garbled("no html")
-                    bar(reading.html, x_robots_tag, token)
+                    hrefs.barred = is_barred(reading.html, x_robots_tag, token)
                     reading.charset, reading.body = charset, decoded if want == "html" else None
-                    return ParsedPage(reading, links, digest, text)
-            reading, links = read_page_frames(self._ask(asked, _body_frame(body), len(body)))
-            return ParsedPage(reading, links, digest, text)
+                    return ParsedPage(reading, hrefs, links, digest, text)
+            reading, hrefs, links = read_page_frames(self._ask(lane, asked, _body_frame(body), size))
+            return ParsedPage(reading, hrefs, links, digest, text)
 
         return await self._in_thread(read)
 
@@ -156,10 +161,10 @@ class Parser:
 
         from crawler.content.sitemap import Entry, Sitemap
 
-        def read() -> Sitemap:
+        def read(lane: _Lane) -> Sitemap:
             # What is compressed can grow to `max_bytes`.
             facts, entries = read_sitemap_frames(
-                self._ask(asked, _body_frame(body), max(len(body), max_bytes))
+                self._ask(lane, asked, _body_frame(body), max(len(body), max_bytes))
             )
             kind, why = facts.get("kind"), facts.get("why")
             if kind not in (None, "urlset", "index", "text", "feed"):
@@ -172,41 +177,99 @@ class Parser:
     @property
     def children(self) -> list[int]:
         """Process ids of the children that live."""
-        return [child.pid for child in list(self._children)]
+        return [child.pid for lane in self._lanes if (child := lane.child) is not None]
 
     def close(self) -> None:
         """Kill the children and end the threads. Idempotent."""
         self._closed = True
-        for child in list(self._children):
-            child.kill()
-        if self._threads is not None:
-            self._threads.shutdown(cancel_futures=True)
-        for child in list(self._children):
-            self._children.discard(child)
-            child.end()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(ParseFailed(_ENDING))
+        for lane in self._lanes:
+            lane.close()
 
-    async def _in_thread(self, read: Callable[[], T]) -> T:
+    async def _in_thread(self, read: Callable[[_Lane], T]) -> T:
+        lane = await self._turn()
+        loop = asyncio.get_running_loop()
+        lane.began(loop.time(), self._patience)
+        lane.timer = loop.call_later(self._patience, self._look_at, lane)
+
+        def ended(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._end, lane)
+
+        work = lane.thread.submit(self._checked, lane, read)
+        # Whoever waits for it may be cancelled: the lane is at work until its thread is not.
+        work.add_done_callback(ended)
+        return await asyncio.wrap_future(work)
+
+    async def _turn(self) -> _Lane:
+        """A lane, first come first served: while one is at work on what has not been long, nobody else is."""
         if self._closed:
-            raise ParseFailed("the crawl is ending")
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="parser")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._checked, read)
-
-    def _checked(self, read: Callable[[], T]) -> T:
+            raise ParseFailed(_ENDING)
+        if not self._waiting and (lane := self._free()) is not None:
+            lane.busy = True
+            return lane
+        waiter: asyncio.Future[_Lane] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
         try:
-            return read()
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                waiter.result().busy = False
+                self._next()
+            raise
+
+    def _free(self) -> _Lane | None:
+        """Where the next body may be read now, with a child that lives, if one may."""
+        if any(lane.busy and not lane.long for lane in self._lanes):
+            return None
+        idle = [lane for lane in self._lanes if not lane.busy]
+        return min(idle, key=lambda lane: lane.child is None, default=None)
+
+    def _next(self) -> None:
+        while self._waiting and (lane := self._free()) is not None:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                lane.busy = True
+                waiter.set_result(lane)
+
+    def _look_at(self, lane: _Lane) -> None:
+        """It has been at work for a while: is that long?"""
+        loop = asyncio.get_running_loop()
+        left = lane.patience_left(loop.time())
+        if left > 0:
+            lane.timer = loop.call_later(left, self._look_at, lane)
+            return
+        lane.long = True
+        self._next()
+
+    def _end(self, lane: _Lane) -> None:
+        if lane.timer is not None:
+            lane.timer.cancel()
+        lane.busy = lane.long = False
+        self._next()
+        if not lane.busy and any(other.child is not None for other in self._lanes if other is not lane):
+            # One is enough for what comes next; this one has nothing to do.
+            lane.drop()
+
+    def _checked(self, lane: _Lane, read: Callable[[_Lane], T]) -> T:
+        try:
+            return read(lane)
         except Garbled as error:
-            self._drop()
+            lane.drop()
             raise ParseFailed(f"the parser's reply makes no sense: {error}") from error
 
-    def _ask(self, asked: Mapping[str, Any], body: Iterable[bytes], size: int) -> list[tuple[int, bytes]]:
-        """In a thread: the frames of the reply of this thread's child. ``size``: bytes that are read there."""
-        child: _Child | None = getattr(self._own, "child", None)
+    def _ask(
+        self, lane: _Lane, asked: Mapping[str, Any], body: Iterable[bytes], size: int
+    ) -> list[tuple[int, bytes]]:
+        """In a lane's thread: the frames of its child's reply. ``size``: bytes that are read there."""
+        child = lane.child
         if child is None:
-            if self._closed:
-                raise ParseFailed("the crawl is ending")
-            child = self._own.child = _Child()
-            self._children.add(child)
+            child = lane.child = Child()
+        if self._closed:
+            raise ParseFailed(_ENDING)
         task = orjson.dumps({**asked, "seconds": self._seconds})
         try:
             frames, leaving = child.ask(
@@ -214,160 +277,62 @@ class Parser:
                 time.monotonic() + self._seconds,
                 most=_REPLY_FACTOR * size + _REPLY_LEAST,
             )
-        except _Late:
-            self._drop()
+        except Late:
+            lane.drop()
             raise ParseFailed(f"not parsed within {self._seconds:g} s") from None
-        except _Gone as gone:
-            self._drop()
+        except Gone as gone:
+            lane.drop()
             raise ParseFailed(str(gone)) from None
         except BaseException:
-            self._drop()
+            lane.drop()
             raise
         if leaving:
-            self._drop()
+            lane.drop()
         return frames
 
-    def _drop(self) -> None:
-        child: _Child | None = getattr(self._own, "child", None)
-        if child is not None:
-            self._own.child = None
-            self._children.discard(child)
-            child.end()
 
+class _Lane:
+    """A thread and its child. ``busy``: a body is being read there; ``long``: it has been for longer than others are
+    to wait."""
 
-class _Late(Exception):
-    """The deadline has passed."""
-
-
-class _Gone(Exception):
-    """The child has ended; the text says how."""
-
-
-class _Child:
-    """One process and its two pipes. Belongs to one thread, which is also what its life hangs on (``prctl``).
-
-    Raises :class:`OSError` where no process can be started.
-    """
+    __slots__ = ("_cpu_until", "_thread", "_until", "busy", "child", "long", "timer")
 
     def __init__(self) -> None:
-        # The same modules as here, whatever the working folder holds, and nothing of the environment: a password may
-        # stand in it. Small arenas, given back at once.
-        environment = {
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "MALLOC_ARENA_MAX": "1",
-            "MALLOC_TRIM_THRESHOLD_": "1048576",
-        }
-        environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in os.environ}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "crawler.engine.parser_process", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            close_fds=True,
-            env=environment,
-            # Ctrl-C in a terminal goes to every process of the group.
-            start_new_session=True,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
-        for pipe in (self._to, self._from):
-            os.set_blocking(pipe, False)
-            with suppress(OSError, AttributeError):
-                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
-        self._ready = False
+        self._thread: ThreadPoolExecutor | None = None
+        self._until = self._cpu_until = 0.0
+        self.timer: asyncio.TimerHandle | None = None
+        self.child: Child | None = None
+        self.busy = False
+        self.long = False
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def thread(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="parser")
+        return self._thread
 
-    def ask(
-        self, task: Iterable[bytes], deadline: float, *, most: int
-    ) -> tuple[list[tuple[int, bytes]], bool]:
-        """The reply's frames before ``END``, and whether the child ends by itself now.
+    def began(self, now: float, patience: float) -> None:
+        """A body is read from ``now`` on (seconds of the loop's clock)."""
+        self._until = now + patience * _PATIENCE_ON_THE_CLOCK
+        self._cpu_until = patience + (self.child.cpu() if self.child is not None else 0.0)
 
-        ``deadline``: seconds of ``time.monotonic()``; the start of a new child is not counted. ``most``: bytes of the
-        whole reply. Raises :class:`_Late`, :class:`_Gone`, :class:`Garbled`.
-        """
-        if not self._ready:
-            began = time.monotonic()
-            kind, _ = self._frame(began + _START, 0)
-            if kind != READY:
-                raise Garbled("not ready")
-            self._ready = True
-            deadline += time.monotonic() - began
-        for part in task:
-            self._write(part, deadline)
-        frames: list[tuple[int, bytes]] = []
-        while True:
-            kind, payload = self._frame(deadline, most)
-            if kind == END:
-                return frames, payload != b""
-            most -= len(payload)
-            frames.append((kind, payload))
+    def patience_left(self, now: float) -> float:
+        """Seconds before which it will not have taken long."""
+        cpu = self.child.cpu() if self.child is not None else 0.0
+        return min(self._until - now, self._cpu_until - cpu)
 
-    def kill(self) -> None:
-        """May be called from any thread; whoever waits for a reply hears :class:`_Gone`."""
-        self._process.kill()
+    def drop(self) -> None:
+        """End the child, if there is one."""
+        child, self.child = self.child, None
+        if child is not None:
+            child.end()
 
-    def end(self) -> None:
-        """Kill it, if it is still there, and reap it. Idempotent."""
-        process = self._process
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-        process.wait()
-
-    def _frame(self, deadline: float, most: int) -> tuple[int, bytes]:
-        kind, size = HEADER.unpack(self._read(HEADER.size, deadline))
-        if size > most:
-            raise Garbled(f"more than {most} bytes")
-        return kind, self._read(size, deadline)
-
-    def _read(self, size: int, deadline: float) -> bytes:
-        pieces = []
-        while size:
-            try:
-                piece = os.read(self._from, min(size, _PIPE))
-            except BlockingIOError:
-                _wait(self._from, select.POLLIN, deadline)
-                continue
-            if not piece:
-                raise self._gone()
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-    def _write(self, data: bytes, deadline: float) -> None:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._to, view) :]
-            except BlockingIOError:
-                _wait(self._to, select.POLLOUT, deadline)
-            except BrokenPipeError:
-                raise self._gone() from None
-
-    def _gone(self) -> _Gone:
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            return _Gone("the parser closed its pipe")
-        if code == 1:
-            # An exception in the child: MemoryError, as everything read_page says of itself is that it never raises.
-            return _Gone("the parser ran out of memory")
-        return _Gone(f"the parser ended by signal {-code}" if code < 0 else f"the parser ended with {code}")
-
-
-def _wait(descriptor: int, event: int, deadline: float) -> None:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise _Late
-    poll = select.poll()
-    poll.register(descriptor, event)
-    poll.poll(left * 1000)
+    def close(self) -> None:
+        if (child := self.child) is not None:
+            child.kill()
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+        self.drop()
 
 
 def _body_frame(body: bytes) -> Sequence[bytes]:

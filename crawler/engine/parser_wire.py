@@ -10,7 +10,8 @@ its sum, and what doesn't fit raises :class:`Garbled`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -75,8 +76,29 @@ def page_frames(reading: PageReading, most_links: int, links: int | None = None)
         yield frame(TEXT, text[at : at + _TEXT_SLICE].encode("utf-8", "surrogatepass"))
 
 
-def read_page_frames(frames: Sequence[tuple[int, bytes]]) -> tuple[PageReading, int]:
-    """The page that was read, and how many links it has before the cut. Raises :class:`Garbled`."""
+class PackedHrefs:
+    """The hrefs of a page as they came from the child: iterated once, and what has been taken is let go. As pairs,
+    50,000 of them are 7 MiB. ``barred``: none of them may be followed.
+
+    Raises :class:`Garbled` for what is none.
+    """
+
+    def __init__(self, payloads: Iterable[bytes]) -> None:
+        self.barred = False
+        self._payloads = deque(payloads)
+        for payload in self._payloads:
+            # Whatever is wrong with them is to be known at once: a millisecond each, in a thread.
+            for _ in _links(payload):
+                pass
+
+    def __iter__(self) -> Iterator[tuple[str, bool]]:
+        while self._payloads:
+            for href, follow in _links(self._payloads.popleft()):
+                yield href, follow and not self.barred
+
+
+def read_page_frames(frames: Sequence[tuple[int, bytes]]) -> tuple[PageReading, PackedHrefs, int]:
+    """The page that was read, less its hrefs; these; and how many there are before the cut. Raises :class:`Garbled`."""
     facts = _facts(frames)
     reading = PageReading(_text(facts, "content_type") or "", _text(facts, "charset"))
     count = 0
@@ -94,16 +116,15 @@ def read_page_frames(frames: Sequence[tuple[int, bytes]]) -> tuple[PageReading, 
             language=_text(found, "language"),
             robots=frozenset(str(word) for word in robots),
         )
-        for kind, payload in frames:
-            if kind == HREFS:
-                reading.html.hrefs.extend(_links(payload))
+    # Links of what has no HTML are none.
+    hrefs = PackedHrefs(payload for kind, payload in frames if kind == HREFS and reading.html is not None)
     if facts.get("text"):
         try:
             pieces = [payload.decode("utf-8", "surrogatepass") for kind, payload in frames if kind == TEXT]
         except UnicodeDecodeError as error:
             raise Garbled("text") from error
         reading.body = "".join(pieces)
-    return reading, count
+    return reading, hrefs, count
 
 
 def sitemap_frames(facts: Mapping[str, Any], entries: Sequence[tuple[str, float | None]]) -> Iterator[bytes]:

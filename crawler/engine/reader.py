@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+from crawler.content.facts import Html
 from crawler.content.main_text import text_digest
 from crawler.content.metadata import read_metadata
 from crawler.content.novelty import LOOKED_AT
-from crawler.content.page import PageReading, read_page, read_plain_page
-from crawler.engine.discovery import MOST_LINKS, Discovery, Links
+from crawler.content.page import read_page, read_plain_page
+from crawler.engine.discovery import MOST_LINKS, Discovery, Link, Links
 from crawler.engine.parser import FREELY_PARSED, MOST_SCANNED, ParseFailed, Parser, is_heavy
 from crawler.model.reasons import Reason
 from crawler.model.request import Request
@@ -24,6 +25,9 @@ from crawler.rules.url import UrlRefused, canonical
 
 #: Links that are resolved or judged in one go: at 5 to 17 microseconds each, 9 ms of the loop at worst.
 _LINKS_AT_ONCE: Final = 500
+#: Of a page the first so many are remembered for the next pages of its directory. The longest index of the manuals has
+#: 5,000 that differ but for their fragments; a hostile page has 50,000 that no other page has, 15 MiB.
+_REMEMBERED: Final = 5_000
 
 
 class Reader:
@@ -80,37 +84,42 @@ class Reader:
         content_type = headers.get("Content-Type")
         tags = _all_values(headers, "X-Robots-Tag")
         token = self._token_of(request.host)
+        size = len(body)
         reading = None
-        if FREELY_PARSED < len(body) <= MOST_SCANNED:
+        if FREELY_PARSED < size <= MOST_SCANNED:
             # A plain page needs no tree, and so no child.
             reading = read_plain_page(
                 body, content_type=content_type, x_robots_tag=tags, want=self._body, token=token
             )
         if reading is None and is_heavy(body, content_type):
-            try:
-                parsed = await self._parser.page(
-                    body,
-                    content_type=content_type,
-                    x_robots_tag=tags,
-                    want=self._body,
-                    token=token,
-                    most_links=MOST_LINKS,
-                    text_digest=self._text_digests,
-                )
-            except ParseFailed as failed:
-                attempted = replace(Attempted.of(response), body_bytes=len(body))
-                return Failure(request, Reason.PARSE_TIMEOUT, str(failed), attempted)
-            reading, digest, count = parsed.reading, parsed.digest, parsed.links
-            text = parsed.text_digest
-            # Its text stands beside it from here on, and soon its links.
+            parsing = self._parser.page(
+                body,
+                content_type=content_type,
+                x_robots_tag=tags,
+                want=self._body,
+                token=token,
+                most_links=MOST_LINKS,
+                text_digest=self._text_digests,
+            )
+            # The parser's alone from here on, who lets it go where its text is all that is needed of it.
             response.body = body[:LOOKED_AT]
+            if not self._metadata:
+                body = b""
+            try:
+                parsed = await parsing
+            except ParseFailed as failed:
+                attempted = replace(Attempted.of(response), body_bytes=size)
+                return Failure(request, Reason.PARSE_TIMEOUT, str(failed), attempted)
+            reading, digest, count, hrefs = parsed.reading, parsed.digest, parsed.links, parsed.hrefs
+            text = parsed.text_digest
         else:
             if reading is None:
                 reading = read_page(
                     body, content_type=content_type, x_robots_tag=tags, want=self._body, token=token
                 )
             digest = "sha256:" + hashlib.sha256(body).hexdigest()
-            count = len(reading.html.hrefs) if reading.html is not None else 0
+            hrefs = reading.html.hrefs if reading.html is not None else []
+            count = len(hrefs)
             text = None
             if self._text_digests and reading.charset is not None:
                 # Of a text that isn't HTML all is content.
@@ -124,18 +133,19 @@ class Reader:
             content_type=reading.content_type, charset=reading.charset, text=reading.body, digest=digest
         )
         facts.text_digest = text
-        facts.body_bytes = len(body)
+        facts.body_bytes = size
         if self._metadata and reading.html is not None and reading.charset is not None:
             await _add_metadata(facts, body, reading.charset)
         del body
         page = Page(request, response, facts)
         if reading.html is not None:
-            await self._links(request, page, reading, count)
+            await self._links(request, page, reading.html, hrefs, count)
         return page
 
-    async def _links(self, request: Request, page: Page, reading: PageReading, count: int) -> None:
-        html = reading.html
-        assert html is not None
+    async def _links(
+        self, request: Request, page: Page, html: Html, hrefs: Iterable[tuple[str, bool]], count: int
+    ) -> None:
+        """``count`` is how many there were before any cut."""
         facts = page.facts
         base = request.url
         if html.base is not None:
@@ -147,37 +157,43 @@ class Reader:
         # An error page's links lead to the shell of the site, not to what was asked for; they are followed all the
         # same, as every browser would show them, unless the page forbids it.
         if count <= _LINKS_AT_ONCE:
-            links = self._discovery.resolve(base, html.hrefs)
+            links = self._discovery.resolve(base, hrefs)
             page.found = self._discovery.follow(request, links)
+            facts.links = list(links.targets)
         else:
             async with self._slicing:
-                links = await self._resolve_in_slices(base, html.hrefs, count)
-                page.found = await self._follow_in_slices(request, links)
-        facts.links = list(links.targets)
-        facts.links_count = len(links.targets) + max(0, count - MOST_LINKS)
+                facts.links = await self._follow_in_slices(request, base, page.found, hrefs, count)
+        facts.links_count = len(facts.links) + max(0, count - MOST_LINKS)
 
-    async def _resolve_in_slices(self, base: str, hrefs: list[tuple[str, bool]], count: int) -> Links:
-        """As ``Discovery.resolve``; ``count`` is how many there were before any cut."""
+    async def _follow_in_slices(
+        self, request: Request, base: str, found: list[Request], hrefs: Iterable[tuple[str, bool]], count: int
+    ) -> list[str]:
+        """Where a page of many links leads, as ``Discovery.resolve`` and ``follow`` have it, those to be asked into
+        ``found``. Of a link its URL is all that stays: whole, 50,000 of them would be 13 MiB.
+        """
+        discovery = self._discovery
         if count > MOST_LINKS:
-            self._discovery.leave_out(count - MOST_LINKS)
-        links = Links()
-        targets, barred = links.targets, links.barred
-        for at in range(0, min(len(hrefs), MOST_LINKS), _LINKS_AT_ONCE):
-            some = self._discovery.resolve(base, hrefs[at : min(at + _LINKS_AT_ONCE, MOST_LINKS)])
-            # Barred is what every link to it bars.
-            barred.difference_update(some.targets.keys() - some.barred)
-            barred.update(some.barred - targets.keys())
-            targets.update(some.targets)
+            discovery.leave_out(count - MOST_LINKS)
+        targets: dict[str, None] = {}
+        barred: set[str] = set()
+        hrefs = islice(hrefs, MOST_LINKS)
+        while some := list(islice(hrefs, _LINKS_AT_ONCE)):
+            links = discovery.resolve(base, some, remember=len(targets) < _REMEMBERED)
+            fresh: dict[str, Link] = {}
+            for url, link in links.targets.items():
+                if url in links.barred:
+                    # Barred is what every link to it bars.
+                    if url not in targets:
+                        barred.add(url)
+                elif url not in targets or url in barred:
+                    barred.discard(url)
+                    fresh[url] = link
+                targets[url] = None
             await asyncio.sleep(0)
-        return links
-
-    async def _follow_in_slices(self, request: Request, links: Links) -> list[Request]:
-        found: list[Request] = []
-        targets = iter(links.targets.items())
-        while some := dict(islice(targets, _LINKS_AT_ONCE)):
-            found += self._discovery.follow(request, Links(some, links.barred & some.keys()))
+            found += discovery.follow(request, Links(fresh))
             await asyncio.sleep(0)
-        return found
+        discovery.leave_barred(request, len(barred))
+        return list(targets)
 
     def _redirect(self, request: Request, response: Response, location: str) -> Result:
         target = _header_text(location)

@@ -7,7 +7,6 @@ an ordinary crawl pays for neither.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -47,14 +46,10 @@ class Watch:
 
 
 class TrapWatch:
-    """``budget``: ``[scope] trap_pages``, None: nothing is watched. ``key_of``: by which pages are sampled, so that no
-    site can tell which."""
+    """``budget``: ``[scope] trap_pages``, None: nothing is watched."""
 
-    def __init__(
-        self, budget: int | None, known: Known, meter: Meter, key_of: Callable[[str], bytes]
-    ) -> None:
+    def __init__(self, budget: int | None, known: Known, meter: Meter) -> None:
         self._budget = budget
-        self._key_of = key_of
         self._known = known
         self._meter = meter
         self._watches: dict[str, Watch] = {}
@@ -81,7 +76,7 @@ class TrapWatch:
         demoted = request.priority >= DEMOTED
         suspect = demoted or traps.suspects(templates)
         traps.saw(templates)
-        if not suspect and not self._sampled(request):
+        if not suspect and not _sampled(request):
             return
         fresh = watch.novelty.brings(page.response.body, request.url, suspect=suspect)
         if not fresh:
@@ -126,14 +121,6 @@ class TrapWatch:
             self._name(visit.host, cut.template, cut.example, 0)
         return watch
 
-    def _sampled(self, request: Request) -> bool:
-        """One page in eight; of those with a query, one in four by what they show, so that a page is looked at again
-        when another visit leads to it, also in the next start."""
-        if request.key[0] & 7 == 0:
-            return True
-        url = request.url
-        return ("?" in url or ";" in url) and self._key_of(without_visit(url))[1] & 3 == 0
-
     def _demote(self, page: Page) -> None:
         found = []
         for request in page.found:
@@ -154,3 +141,12 @@ class TrapWatch:
             self._named.add(name)
             self._meter.examples.setdefault(f"trap {name}", (example, None))
         self._meter.count(f"trap_cut.{name}", by)
+
+
+def _sampled(request: Request) -> bool:
+    """One page in eight; of those with a query, one in four by what they show, so that a page is looked at again when
+    another visit leads to it."""
+    if request.key[0] & 7 == 0:
+        return True
+    url = request.url
+    return ("?" in url or ";" in url) and hash(without_visit(url)) & 3 == 0

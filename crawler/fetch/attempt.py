@@ -98,7 +98,9 @@ class Attempt:
         self.window_received = self.seen = self.received
 
     def resume(self, now: float, paused: float) -> None:
-        """The body was not read for ``paused`` seconds, for want of room here."""
+        """The body was not read for ``paused`` seconds, for want of room here: none of them is the server's, in its
+        deadlines or in what it took."""
+        self.began += paused
         self.total_ends += paused
         self.window_began += paused
         self.phase_ends = now + self.silence

@@ -148,6 +148,7 @@ class Session:
         self._session._retry_connection = False
         self._wire_bytes = 0
         self._bodies = Bodies(settings.body_memory)
+        self._step = asyncio.Lock()
 
     async def fetch(self, request: Request) -> Response:
         """Ask once; redirects are not followed. Raises :class:`FetchError` only (and passes cancellation on).
@@ -182,6 +183,8 @@ class Session:
         finally:
             self._deadlines.end(attempt)
             self._wire_bytes += attempt.received
+            # The worker's context has the attempt until its next one, and with it a bomb's 10 MiB.
+            attempt.decoder = attempt.answer = None
 
     async def close(self) -> None:
         """Close the session and everything it holds, and let the transports end."""
@@ -269,14 +272,20 @@ class Session:
                 if kept is not None:
                     kept.append(chunk)
                 for _ in decoder.steps(chunk):
-                    await asyncio.sleep(0)
+                    # 64 KiB of the wire can hold a whole bomb: it waits for room like one that comes slowly.
+                    share = share if share is not None else self._bodies.open()
+                    if not share.grow(decoder.body_bytes, decoder.taken):
+                        await self._hold_back(attempt, share)
+                    # One body a turn of the loop: of twenty bombs each would take its 5 ms of every turn.
+                    async with self._step:
+                        await asyncio.sleep(0)
                 if decoder.truncated or content.at_eof():
                     break
                 if decoder.body_bytes > FREE:
                     if share is None:
                         share = self._bodies.open()
                     held = decoder.body_bytes + (attempt.received if kept is not None and coding else 0)
-                    if not share.grow(held):
+                    if not share.grow(held, decoder.taken):
                         await self._hold_back(attempt, share)
             body = decoder.finish()
             exchange = None
@@ -284,7 +293,8 @@ class Session:
                 exchange = _exchange(answer, attempt, decoder.truncated, None if coding else body)
             if len(body) > FREE:
                 share = share if share is not None else self._bodies.open()
-                share.grow(len(body) + (attempt.received if exchange is not None and coding else 0))
+                held = len(body) + (attempt.received if exchange is not None and coding else 0)
+                share.grow(held, decoder.taken)
                 response = self._response(answer, attempt, body, decoder.truncated)
                 response.release, share = share.close, None
                 response.exchange = exchange
@@ -465,8 +475,5 @@ def _ssl_context(settings: Http) -> ssl.SSLContext | bool:
         try:
             context.load_verify_locations(cafile=settings.ca_file)
         except (OSError, ssl.SSLError) as error:
-            why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-            raise UsageError(
-                f"[http] ca_file {settings.ca_file}: {why}; name a file of certificates in PEM form"
-            ) from error
+            raise UsageError(f"[http] ca_file {settings.ca_file}: {error}") from error
     return context

@@ -33,6 +33,7 @@ from crawler.frontier import SqliteFrontier
 from crawler.model.errors import CrawlerError
 from crawler.model.request import Request
 from crawler.run.account import Account
+from crawler.run.allocator import return_large_blocks
 from crawler.run.assembly import Plan, longest_delay
 from crawler.run.carrying import comparing
 from crawler.run.loop import loop_factory
@@ -67,6 +68,7 @@ def main() -> None:
     logger.propagate = False
     gc.freeze()
     gc.set_threshold(_CRAWLING)
+    return_large_blocks()
     try:
         with asyncio.Runner(loop_factory=loop_factory(orders.settings.crawl.loop)) as runner:
             last = runner.run(_crawl(orders, pipe))
@@ -168,7 +170,7 @@ async def _crawl(orders: Orders, pipe: Pipe) -> Mapping[str, Any]:
             run_id=orders.run_id,
             allowance=Allowance.on(board, settings.limits),
             clock=clock,
-            recrawl=await comparing(plan, frontier),
+            recrawl=await comparing(settings, frontier),
         ) as (crawler, session):
             pipe.obey(crawler)
             reporting = asyncio.create_task(_report(crawler, session, pipe), name="reports")

@@ -7,7 +7,6 @@ them can stand only inside strings, so they are escaped in the finished line: re
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -22,16 +21,6 @@ _MARKS: Final = frozenset({0x8E, 0x8F, *range(0xA8, 0xAF)})
 _ISOLATES: Final = frozenset(range(0xA6, 0xAA))
 #: After so many lead bytes without a find the expression is cheaper.
 _LOOKED_AT: Final = 256
-#: Characters of a body: half a mebibyte is 2 ms as it is, and 150 where all of it is to be escaped.
-_LONG: Final = 512 * 1024
-
-
-async def encode_aside(record: Mapping[str, Any]) -> bytes:
-    """As :func:`encode`, a long line in a thread: where each character of 9 MB is to be escaped, it takes seconds."""
-    body = record.get("body")
-    if isinstance(body, str) and len(body) >= _LONG:
-        return await asyncio.to_thread(encode, record)
-    return encode(record)
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -43,11 +32,11 @@ def encode(record: Mapping[str, Any]) -> bytes:
     """
     body = record.get("body")
     if type(body) is bytes:
-        line = _encode({**record, "body": None})
+        line = encode_value({**record, "body": None})
         # A quote that no backslash precedes stands in no text, so this is the field itself.
         at = line.index(b'"body":null') + len(b'"body":')
         return b"".join([line[:at], b'"', _quoted(body), b'"', line[at + len(b"null") :]])
-    return _encode(record)
+    return encode_value(record)
 
 
 def _quoted(text: bytes) -> bytes:
@@ -58,11 +47,12 @@ def _quoted(text: bytes) -> bytes:
     return text.replace(b"\t", b"\\t") if b"\t" in text else text
 
 
-def _encode(record: Mapping[str, Any]) -> bytes:
+def encode_value(value: Any) -> bytes:
+    """The JSON of a value, with a line end: nothing stands raw in it that may not stand in a line."""
     try:
-        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
-        line = orjson.dumps(_cleaned(record), option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(_cleaned(value), option=orjson.OPT_APPEND_NEWLINE)
     if b"\x7f" in line:
         line = line.replace(b"\x7f", b"\\u007f")
     if not line.isascii() and _is_unsafe(line):

@@ -15,7 +15,8 @@ from typing import IO, Final
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import Record
 from crawler.model.settings import Output
-from crawler.sink.line import encode_aside
+from crawler.sink.line import encode
+from crawler.sink.long_line import is_long, pieces
 from crawler.sink.series import OPEN, PartLost, PartSeries, storage_error
 
 try:
@@ -94,7 +95,26 @@ class NdjsonSink:
 
     async def write(self, records: Sequence[Record]) -> None:
         for record in records:
-            await self._put(await encode_aside(record))
+            if not is_long(record):
+                await self._put(encode(record))
+            elif self._parts.is_flushed:
+                # A part that is being closed takes nothing in any more.
+                await self._put(await asyncio.to_thread(encode, record))
+            else:
+                await self._write_long(record)
+
+    async def _write_long(self, record: Record) -> None:
+        """A line in pieces. Where one of them can't be had or written, none of it is there: no position may ever cover
+        half a line."""
+        await self._drain()
+        before, long = self._parts.end, pieces(record)
+        try:
+            while piece := await asyncio.to_thread(next, long, b""):
+                await self._append(piece, 0)
+        except BaseException:
+            await self._parts.take_back(before)
+            raise
+        self._parts.rows += 1
 
     async def _put(self, line: bytes) -> None:
         # A part that is being closed takes nothing in any more.
@@ -161,12 +181,14 @@ class NdjsonSink:
         if not self._lines:
             return
         lines, self._lines, self._buffered = self._lines, [], 0
+        # Of one line this is no copy.
+        await self._append(b"".join(lines), len(lines))
+
+    async def _append(self, data: bytes, rows: int) -> None:
         if not self._parts.is_open:
             self._compress = self._settings.compress
             self._pack = _PACKERS[self._compress]
             await self._parts.begin(self._suffix)
-        # Of one line, and that is what a large one is here, this is no copy.
-        data = b"".join(lines)
         if self._pack is not None:
             data = await asyncio.to_thread(self._pack, data)
-        await self._parts.append(data, len(lines))
+        await self._parts.append(data, rows)

@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 
 import aiofiles
 
-from crawler.model.errors import StorageError, unusable
+from crawler.model.errors import StorageError
 from crawler.model.frontier import FileMark
 
 OPEN: Final = ".open"
@@ -123,6 +123,17 @@ class PartSeries:
             raise self._storage_error(error) from error
         self.end += len(data)
         self.rows += rows
+
+    async def take_back(self, end: int) -> None:
+        """What was appended beyond ``end``, with no rows, was not to be."""
+        self.end = end
+        if self._file is None:
+            return
+        try:
+            await self._file.truncate(end)
+            await self._file.seek(end)
+        except OSError as error:
+            raise self._storage_error(error) from error
 
     async def flush(self, *, closing: bool) -> Sequence[FileMark]:
         """Make what was written durable, and say how far the open part is true; ``closing``: it takes no more."""
@@ -280,7 +291,8 @@ def _in_order(file: IO[bytes]) -> bytes:
 
 
 def storage_error(error: OSError, folder: Path) -> StorageError:
-    return unusable(error, error.filename or folder)
+    where = error.filename or folder
+    return StorageError(f"{where}: {error.strerror or error}; nothing committed is lost: run again to go on")
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import BinaryIO, Final
 
-from crawler.model.errors import StorageError, unusable
+from crawler.model.errors import StorageError
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import Record
-from crawler.sink.line import encode_aside
+from crawler.sink.line import encode
+from crawler.sink.long_line import is_long, pieces
 
 PIECE: Final = 256 * 1024
 
@@ -33,7 +34,13 @@ class StreamSink:
 
     async def write(self, records: Sequence[Record]) -> None:
         for record in records:
-            line = await encode_aside(record)
+            if is_long(record):
+                await self._drain()
+                long = pieces(record)
+                while piece := await asyncio.to_thread(next, long, b""):
+                    await self._send(piece)
+                continue
+            line = encode(record)
             self._lines.append(line)
             self._buffered += len(line)
         if self._buffered >= PIECE:
@@ -58,13 +65,16 @@ class StreamSink:
         if not self._lines:
             return
         data, self._lines, self._buffered = b"".join(self._lines), [], 0
+        await self._send(data)
+
+    async def _send(self, data: bytes) -> None:
         try:
             # A pipe whose reader is slow blocks: in a thread, so that the loop goes on.
             await asyncio.to_thread(self._write, data)
         except BrokenPipeError as error:
             raise StreamClosed("standard output was closed") from error
         except OSError as error:
-            raise unusable(error, "standard output", other="redirect it elsewhere") from error
+            raise StorageError(f"standard output: {error.strerror or error}") from error
 
     def _write(self, data: bytes) -> None:
         # An unbuffered stream (python -u) may take less than all of it.

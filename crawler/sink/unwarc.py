@@ -96,9 +96,7 @@ class ArchiveReader:
                 yield from lines
 
     def _fault(self, file: str, offset: int, why: str) -> StorageError:
-        return StorageError(
-            f"{self._folder / file}:{offset}: {why}; the archive is damaged: `crawler verify` lists what is wrong"
-        )
+        return StorageError(f"{self._folder / file}:{offset}: {why}")
 
 
 def _as_sent(headers: CIMultiDict[str]) -> CIMultiDict[str]:

@@ -26,7 +26,7 @@ from crawler.engine import parser_wire as wire
 from crawler.engine import reader as reader_module
 from crawler.engine.discovery import Discovery
 from crawler.engine.meter import Meter
-from crawler.engine.parser import ParseFailed, Parser, is_heavy
+from crawler.engine.parser import ParsedPage, ParseFailed, Parser, is_heavy
 from crawler.engine.reader import Reader
 from crawler.frontier.known import Known
 from crawler.model.request import Request
@@ -64,7 +64,15 @@ def parser() -> Iterator[Parser]:
 
 def ask(parser: Parser, body: bytes, content_type: str | None = "text/html", **more: Any) -> Any:
     given = {"x_robots_tag": [], "want": "html", "token": "crawler", "most_links": 50_000, **more}
-    return asyncio.run(parser.page(body, content_type=content_type, **given))
+    return unpacked(asyncio.run(parser.page(body, content_type=content_type, **given)))
+
+
+def unpacked(parsed: ParsedPage) -> ParsedPage:
+    """With its hrefs in their place."""
+    if parsed.reading.html is not None:
+        parsed.reading.html.hrefs = list(parsed.hrefs)
+    assert list(parsed.hrefs) == []
+    return parsed
 
 
 @pytest.mark.parametrize("want", ["html", "text", "markdown", "none"])
@@ -82,8 +90,7 @@ def test_a_child_says_what_parsing_here_says(parser: Parser, name: str, want: st
         there = ask(parser, body, content_type, want=want, x_robots_tag=tags)
         assert there.reading == here
         assert there.links == (len(here.html.hrefs) if here.html else 0)
-    # None, where the last page has made it grow: then it has ended itself.
-    assert len(parser.children) <= 2
+    assert len(parser.children) <= 1
 
 
 def test_of_the_links_the_first_come_and_all_are_counted(parser: Parser) -> None:
@@ -158,7 +165,7 @@ def wait_for_end(pid: int) -> float:
 
 
 def test_one_that_is_late_is_killed_and_the_next_page_gets_another() -> None:
-    parser = Parser(2.0, children=1)
+    parser = Parser(2.0)
     try:
         ask(parser, b"<p>")
         (first,) = parser.children
@@ -173,29 +180,29 @@ def test_one_that_is_late_is_killed_and_the_next_page_gets_another() -> None:
         parser.close()
 
 
-def test_others_go_on_beside_one_that_hangs() -> None:
-    """Two children: what one of them hangs on the other doesn't wait for."""
+KIND: dict[str, Any] = {
+    "content_type": "text/html",
+    "x_robots_tag": [],
+    "want": "html",
+    "token": None,
+    "most_links": 9,
+}
 
+
+def test_those_behind_one_that_hangs_get_a_second_child_and_it_ends_when_idle() -> None:
     async def main() -> None:
-        parser = Parser(LONG)
-        kind: dict[str, Any] = {
-            "content_type": "text/html",
-            "x_robots_tag": [],
-            "want": "html",
-            "token": None,
-            "most_links": 9,
-        }
+        parser = Parser(LONG, patience=0.05)
         try:
-            await parser.page(ODD, **kind)
+            await parser.page(ODD, **KIND)
             (first,) = parser.children
             os.kill(first, signal.SIGSTOP)
-            # One of the two meets it; which, the threads decide.
-            two = {asyncio.create_task(parser.page(ODD, **kind)) for _ in range(2)}
-            done, (hanging,) = await asyncio.wait(two, timeout=LONG, return_when=asyncio.FIRST_COMPLETED)
-            assert len(done) == 1
+            hanging = asyncio.create_task(parser.page(ODD, **KIND))
+            await asyncio.sleep(0)
             for _ in range(3):
-                assert (await parser.page(ODD, **kind)).reading.html is not None
+                assert (await parser.page(ODD, **KIND)).reading.html is not None
             assert not hanging.done()
+            # With nobody behind the one that hangs, the second ends as soon as it has nothing to do.
+            assert parser.children == [first]
             os.kill(first, signal.SIGKILL)
             with pytest.raises(ParseFailed, match="ended by signal 9"):
                 await hanging
@@ -203,6 +210,51 @@ def test_others_go_on_beside_one_that_hangs() -> None:
             parser.close()
 
     asyncio.run(main())
+
+
+def test_bodies_are_read_one_after_the_other() -> None:
+    """Each is in memory several times over while it is read. None is long here, so nobody gets a second child."""
+
+    async def main() -> None:
+        parser = Parser(LONG, patience=LONG)
+        most = 0
+
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                most = max(most, len(parser.children))
+                await asyncio.sleep(0.001)
+
+        watching = asyncio.create_task(watch())
+        try:
+            read = await asyncio.gather(*(parser.page(ODD, **KIND) for _ in range(20)))
+            assert [one.reading.html.title for one in read if one.reading.html] == ["A title"] * 20
+        finally:
+            watching.cancel()
+            parser.close()
+        assert most == 1
+
+    asyncio.run(main())
+
+
+async def test_one_that_nobody_waits_for_any_more_still_holds_its_lane() -> None:
+    """Else the next would be put behind it, and wait out its deadline."""
+    parser = Parser(LONG, patience=0.05)
+    try:
+        await parser.page(ODD, **KIND)
+        (first,) = parser.children
+        os.kill(first, signal.SIGSTOP)
+        hanging = asyncio.create_task(parser.page(ODD, **KIND))
+        given_up = asyncio.create_task(parser.page(ODD, **KIND))
+        await asyncio.sleep(0)
+        hanging.cancel()
+        given_up.cancel()
+        await asyncio.wait([hanging, given_up])
+        async with asyncio.timeout(LONG / 2):
+            assert (await parser.page(ODD, **KIND)).reading.html is not None
+        assert parser.children == [first]
+    finally:
+        parser.close()
 
 
 def test_one_that_needs_too_much_memory(parser: Parser) -> None:
@@ -226,7 +278,7 @@ def test_a_large_page_has_memory_by_its_size(parser: Parser) -> None:
 def test_it_inherits_nothing_and_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No descriptor, also none that is inheritable; nothing of the environment; limits of its own; no core file."""
     monkeypatch.setenv("CRAWLER_HTTP_PROXY", "http://me:pa55word@proxy/")
-    parser = Parser(LONG, children=1)
+    parser = Parser(LONG)
     with open(tmp_path / "state", "wb") as state:
         os.set_inheritable(state.fileno(), True)
         try:
@@ -280,7 +332,7 @@ def test_it_ends_within_a_second_of_its_parent() -> None:
 
 
 def test_after_the_end_nothing_is_started() -> None:
-    parser = Parser(LONG, children=1)
+    parser = Parser(LONG)
     ask(parser, ODD)
     (pid,) = parser.children
     parser.close()
@@ -326,14 +378,15 @@ FRAMES = st.lists(
 @given(FRAMES)
 def test_any_frames_are_a_reading_or_garbled(frames: list[tuple[int, bytes]]) -> None:
     try:
-        reading, count = wire.read_page_frames(frames)
+        reading, packed, count = wire.read_page_frames(frames)
     except wire.Garbled:
         pass
     else:
         assert isinstance(reading.content_type, str)
         assert count >= 0
-        if reading.html is not None:
-            assert all(isinstance(href, str) and isinstance(ok, bool) for href, ok in reading.html.hrefs)
+        hrefs = list(packed)
+        assert all(isinstance(href, str) and isinstance(ok, bool) for href, ok in hrefs)
+        assert reading.html is not None or not hrefs
     try:
         _, entries = wire.read_sitemap_frames(frames)
     except wire.Garbled:
@@ -350,7 +403,10 @@ def test_text_and_links_come_over_the_wire_as_they_are(text: str, hrefs: list[tu
         kind, size = wire.HEADER.unpack_from(data)
         assert len(data) == wire.HEADER.size + size
         frames.append((kind, data[wire.HEADER.size :]))
-    assert wire.read_page_frames(frames) == (sent, len(hrefs))
+    reading, packed, count = wire.read_page_frames(frames)
+    assert reading.html is not None
+    reading.html.hrefs = list(packed)
+    assert (reading, count) == (sent, len(hrefs))
 
 
 # -- many links ------------------------------------------------------------------------------------------------
@@ -381,7 +437,7 @@ PAGE = Request("http://a.test/d/", b"k" * 16, "a.test", scope="a.test")
 
 
 @examples(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=40))
+@given(st.lists(st.tuples(st.sampled_from(["a", "./a", "b", "./b", "c", "d"]), st.booleans()), max_size=40))
 def test_slices_say_what_the_whole_says(links: list[tuple[str, bool]]) -> None:
     """A link that may be followed once may be followed, whichever slice it stands in."""
     body = "".join(f"<a href={href} {'' if ok else 'rel=nofollow'}>x</a>" for href, ok in links).encode()
@@ -393,7 +449,8 @@ def test_slices_say_what_the_whole_says(links: list[tuple[str, bool]]) -> None:
             page = asyncio.run(reader.read(PAGE, answer(body)))
             assert isinstance(page, Page)
             tally = +reader._discovery._meter.tally
-            results.append((page.facts.links, page.facts.links_count, page.found, tally))
+            found = sorted(page.found, key=lambda request: request.url)
+            results.append((page.facts.links, page.facts.links_count, found, tally))
     assert results[0] == results[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 from crawler.fetch.bodies import FREE, Bodies
@@ -49,6 +50,76 @@ async def test_large_bodies_wait_for_room_and_all_come(site: Site, open_session:
     assert held(session) == 0
 
 
+async def test_bombs_grow_one_after_the_other(site: Site, open_session: Any) -> None:
+    """Each stands whole in 30 KB of the wire, and what of them is decoded is nobody's once they are refused: they were
+    ten times their cap, for as long as the task that had asked did nothing else."""
+    site.gzip("/bomb", body=bytes(30 * MIB))
+    session = open_session(body_memory=8 * MIB)
+    refused = asyncio.Event()
+
+    async def fetch() -> None:
+        came = await outcome(session, site.url("/bomb"))
+        assert isinstance(came, FetchError)
+        assert came.reason is Reason.DECODE_BOMB
+        # Its traceback leads to the frames that had the body.
+        del came
+        await refused.wait()
+
+    tracemalloc.start()
+    try:
+        tasks = [asyncio.create_task(fetch()) for _ in range(10)]
+        await until(lambda: refused.is_set() or all(map(is_refused, tasks)))
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    refused.set()
+    await asyncio.gather(*tasks)
+    assert held(session) == 0
+    assert left < 4 * MIB
+    # One of 10 MiB, and nine of one step each.
+    assert peak < 32 * MIB
+
+
+def is_refused(task: asyncio.Task[None]) -> bool:
+    """It waits, and not for the wire."""
+    waiting = task.get_coro().cr_await  # type: ignore[union-attr]
+    return getattr(waiting, "__qualname__", "") == "Event.wait"
+
+
+async def test_what_swells_has_a_sixteenth_and_waits_for_nobody_else() -> None:
+    bodies = Bodies(16 * MIB)
+    bomb, another, honest, packed = (bodies.open() for _ in range(4))
+    assert bomb.grow(MIB - 1, 10_000)
+    assert another.grow(MIB // 2 - 1, 500), "not so much that it is worth asking"
+    assert not another.grow(MIB // 2, 500)
+    assert not bomb.grow(MIB, 10_000)
+    assert honest.grow(9 * MIB), "the others have all of the room"
+    assert packed.grow(2 * MIB, 2 * MIB // 20)
+    async with asyncio.timeout(5):
+        await bomb.wait_for_room()
+        assert bomb.grow(3 * MIB, 12_000), "it goes ahead"
+        waiting = asyncio.create_task(another.wait_for_room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        bomb.close()
+        await waiting
+    for share in (another, another, honest, packed):
+        share.close()
+    assert bodies.held == bodies.held_by_swelling == 0
+
+
+async def test_large_pages_of_slow_servers_come_side_by_side(site: Site, open_session: Any) -> None:
+    """Six of 3 MiB that pause in the middle of their bodies: each is there up to its pause before any goes on."""
+    site.cut("/slow", bytes(3 * MIB), 2 * MIB, then="hold")
+    session = open_session()
+    tasks = [asyncio.create_task(outcome(session, site.url("/slow"))) for _ in range(6)]
+    await until(lambda: held(session) >= 6 * 2 * MIB - 6 * 64 * 1024)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert held(session) == 0
+
+
 async def test_small_ones_never_wait(site: Site, open_session: Any) -> None:
     site.page("/small", body=b"x" * 30_000)
     site.page("/large", body=bytes(2 * MIB))
@@ -78,6 +149,7 @@ async def test_waiting_for_room_is_no_fault_of_the_server(site: Site, open_sessi
     first.release()
     came = await second
     assert isinstance(came, Response)
+    assert came.duration < 3.0, "nor is it what the server took"
     assert came.release
     came.release()
     assert held(session) == 0

@@ -17,6 +17,7 @@ from crawler.model.errors import StorageError
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import Record, Sink
 from crawler.model.settings import Output
+from crawler.sink import long_line
 from crawler.sink.ndjson import NdjsonSink
 from crawler.sink.stream import StreamClosed, StreamSink
 from tests.sink.parts import Marks, finished, rows
@@ -80,7 +81,12 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     return Case(sink, read)
 
 
-async def test_settled_records_come_out_in_order_each_once(case: Case) -> None:
+async def test_settled_records_come_out_in_order_each_once(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_line, "_LONG", 8)
+    monkeypatch.setattr(long_line, "_SLICE", 3)
+    monkeypatch.setattr(long_line, "_PIECE", 20)
     sent = [{"n": number, "body": "é\u2028" * (number % 7)} for number in range(200)]
     for start in range(0, 200, 20):
         await case.sink.write(sent[start : start + 20])
@@ -197,16 +203,19 @@ async def test_a_stream_that_does_not_block_says_so() -> None:
 
 async def test_a_slow_reader_does_not_stop_the_loop() -> None:
     reading, writing = os.pipe()
-    with os.fdopen(writing, "wb") as stream:
+    with os.fdopen(writing, "wb", buffering=0) as stream:
         sink = StreamSink(stream)
         await sink.write([{"body": "x" * 200_000}])  # more than a pipe holds
         flushing = asyncio.create_task(sink.flush())
-        turns = 0
-        while turns < 50:
-            await asyncio.sleep(0.001)
-            turns += 1
-        assert not flushing.done()
-        with os.fdopen(reading, "rb") as file:
-            while not flushing.done():
-                await asyncio.to_thread(file.read1, 65536)
+        try:
+            with os.fdopen(reading, "rb") as file:
+                for _ in range(50):
+                    await asyncio.sleep(0.001)
+                assert not flushing.done()
+                # One line and no more: there is nothing behind it that a read could wait for.
+                line = await asyncio.to_thread(file.readline)
             await flushing
+            assert len(line) > 200_000
+        finally:
+            # Where this fails nobody reads any more, and the writer's thread hears of that.
+            await asyncio.gather(flushing, return_exceptions=True)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from crawler.model.errors import StorageError
 from crawler.model.frontier import FileMark
 from crawler.model.settings import Output
-from crawler.sink import ndjson
+from crawler.sink import long_line, ndjson
 from crawler.sink.ndjson import NdjsonSink
 from tests.sink.parts import Marks, finished, opened, rows, unpacked
 
@@ -29,8 +29,11 @@ COMPRESSIONS = ["none", "zstd", "gzip"]
 
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines reach the file while they are written, not only at a flush."""
+    """Lines reach the file while they are written, not only at a flush, and some of them piece by piece."""
     monkeypatch.setattr(ndjson, "PIECE", 100)
+    monkeypatch.setattr(long_line, "_LONG", 30)
+    monkeypatch.setattr(long_line, "_SLICE", 7)
+    monkeypatch.setattr(long_line, "_PIECE", 20)
 
 
 async def commit(sink: NdjsonSink, marks: Marks, *, last: bool = False) -> None:
@@ -388,10 +391,15 @@ def disk_of(octets: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
+@pytest.mark.parametrize("long", [False, True])
 @pytest.mark.parametrize("compress", COMPRESSIONS)
-async def test_a_write_that_is_cut_short_is_never_taken_for_whole(tmp_path: Path, compress: str) -> None:
+async def test_a_write_that_is_cut_short_is_never_taken_for_whole(
+    tmp_path: Path, compress: str, long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full disk takes the first part of a write without an error: counting that as written would commit lines
     that are not there."""
+    if not long:
+        monkeypatch.setattr(long_line, "_LONG", 10_000)
     marks = Marks()
     sink = NdjsonSink(tmp_path, Output(compress=compress))
     await sink.open(())
@@ -405,13 +413,37 @@ async def test_a_write_that_is_cut_short_is_never_taken_for_whole(tmp_path: Path
     assert "nothing committed is lost" in str(failed.value)
     await sink.close()
     (path,) = opened(tmp_path)
-    assert path.stat().st_size == end + 20
+    assert path.stat().st_size == (end if long else end + 20)
     again = NdjsonSink(tmp_path, Output(compress=compress))
     await again.open(marks.all)
     await again.write(numbered(4))
     await commit(again, marks, last=True)
     await again.close()
     assert marks.read(tmp_path) == numbered(1, 2, 3, 4)
+
+
+class Unencodable(str):
+    """A text whose second half is a bug."""
+
+    def __getitem__(self, at: Any) -> str:
+        if at.start > 50:
+            raise RuntimeError("no more of it")
+        return super().__getitem__(at)
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS)
+async def test_of_a_line_that_breaks_off_nothing_is_there(tmp_path: Path, compress: str) -> None:
+    """A position after it would cover half a line."""
+    marks = Marks()
+    sink = NdjsonSink(tmp_path, Output(compress=compress))
+    await sink.open(())
+    await sink.write(numbered(1, 49))
+    with pytest.raises(RuntimeError):
+        await sink.write([{"n": 2, "body": Unencodable("y" * 1000)}])
+    await sink.write(numbered(3, 48))
+    await commit(sink, marks, last=True)
+    await sink.close()
+    assert marks.read(tmp_path) == numbered(1, 49, 3, 48)
 
 
 async def test_compressed_parts_are_read_by_the_usual_tools(tmp_path: Path) -> None:
