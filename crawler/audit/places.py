@@ -72,7 +72,9 @@ def find_run(word: str, output: Path) -> Place:
     if len(found) == 1:
         return Place(found[0], found[0].parent.parent)
     if found:
-        raise NoSuchRun(f"{word}: several jobs have such a run: {', '.join(map(str, sorted(found)))}")
+        raise NoSuchRun(
+            f"{word}: several jobs have such a run; name its folder: {', '.join(map(str, sorted(found)))}"
+        )
     raise NoSuchRun(f"{word}: no such run; name a run's folder, a job's folder below {output}/, or latest")
 
 
@@ -82,13 +84,18 @@ def find_job(word: str | None, output: Path) -> Path:
         for path in (Path(word), output / word):
             if _is_job(path):
                 return path
-        raise NoSuchRun(f"{word}: no such job below {output}/")
     jobs = sorted(path for path in _folders(output) if _is_job(path))
+    names = ", ".join(path.name for path in jobs)
+    if word is not None:
+        known = f"there are: {names}" if names else "none has run there; name another folder with --output"
+        raise NoSuchRun(f"{word}: no such job below {output}/; {known}")
     if len(jobs) == 1:
         return jobs[0]
     if not jobs:
-        raise NoSuchRun(f"{output}: no job has run here")
-    raise NoSuchRun(f"{output}: which job? {', '.join(path.name for path in jobs)}")
+        raise NoSuchRun(
+            f"{output}: no job has run here; `crawler run SEEDS` begins one, --output names another folder"
+        )
+    raise NoSuchRun(f"{output}: several jobs have run here; name one: {names}")
 
 
 def newest_run(job: Path) -> Path | None:
@@ -99,16 +106,20 @@ def newest_run(job: Path) -> Path | None:
 def _newest(job: Path) -> Place:
     folder = newest_run(job)
     if folder is None:
-        raise NoSuchRun(f"{job}: no run has begun here")
+        raise NoSuchRun(
+            f"{job}: no run has begun here; `crawler run` begins one, --output names another folder"
+        )
     return Place(folder, job)
 
 
 def _only_latest(output: Path) -> Place:
     links = sorted(path for path in output.glob("*/latest") if path.is_dir())
     if not links:
-        raise NoSuchRun(f"latest: no run below {output}/ has been published")
+        raise NoSuchRun(f"latest: no run below {output}/ has been published; name a job or a run's folder")
     if len(links) > 1:
-        raise NoSuchRun(f"latest: of which job? {', '.join(str(path) for path in links)}")
+        raise NoSuchRun(
+            f"latest: several jobs have one; name its folder: {', '.join(str(path) for path in links)}"
+        )
     folder = links[0].resolve()
     return Place(folder, folder.parent.parent)
 
@@ -121,5 +132,5 @@ def _folders(path: Path) -> list[Path]:
     try:
         with os.scandir(path) as entries:
             return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import resource
 import sys
@@ -22,6 +23,7 @@ from crawler.fetch.budget import fit
 from crawler.model.errors import UsageError
 from crawler.model.frontier import HostLoad, HostState
 from crawler.model.settings import Settings
+from crawler.rules.addresses import AddressRules
 from crawler.rules.cron import Cron, zone
 from crawler.rules.forecast import forecast, seconds_needed
 from crawler.rules.url import UrlRefused, clean_seed_line, seed_url
@@ -117,6 +119,7 @@ def report(seen: Survey, settings: Settings, words: Sequence[str], warnings: Seq
     out.append(_entry("output", _output(settings, job)))
     out.append(_entry("state", _state(settings)))
     notes = [*warnings, *masked_agents(settings), *outlook(seen, settings)]
+    notes += closed_addresses(seen, settings)
     if hosts > _MANY_HOSTS and not settings.http.contact:
         notes.append(
             f"{many(hosts, 'host')} and no contact: set [http] contact, so that a site can reach you"
@@ -137,6 +140,24 @@ def longest_host(seen: Survey, settings: Settings) -> tuple[str, int, float] | N
         for host, count in seen.hosts.items()
     )
     return max(needs, key=lambda each: each[2], default=None)
+
+
+def closed_addresses(seen: Survey, settings: Settings) -> list[str]:
+    """Hosts that are addresses which a run would not connect to. Names are not looked up: nothing is asked."""
+    rules = AddressRules(settings.http.allow_networks)
+    refused = {}
+    for host in dict(seen.hosts.items()):
+        try:
+            address = ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            continue
+        if rules.refusal(host) is not None:
+            refused[host] = address
+    if not refused:
+        return []
+    first = min(refused)
+    others = f" and {many(len(refused) - 1, 'other host')}" if len(refused) > 1 else ""
+    return [f"{first}{others}: not public, so not asked; --allow-network {refused[first]} opens it"]
 
 
 def outlook(seen: Survey, settings: Settings) -> list[str]:

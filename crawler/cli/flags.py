@@ -75,6 +75,7 @@ _METAVARS: Final = {
     "output.body": "FORM",
     "output.compress": "zstd|gzip",
     "frontier.url": "URL",
+    "output.upload": "URL",
     "http.timeout": "SECONDS",
     "politeness.delay": "SECONDS",
     "crawl.processes": "N|auto",
@@ -173,7 +174,9 @@ def flags_of(typed: Mapping[str, Any]) -> dict[str, Any]:
             flags[key.path] = value
     if typed.get("no_body"):
         if flags.get("output.body", "none") != "none":
-            raise UsageError(f"--no-body and --body {flags['output.body']}: one of them, please")
+            raise UsageError(
+                f"--no-body and --body {flags['output.body']} contradict each other: leave one of them out"
+            )
         flags["output.body"] = "none"
     return flags
 

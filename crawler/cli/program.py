@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from crawler.cli.commands import COMMANDS
 from crawler.cli.escape import escape
 from crawler.cli.grammar import DASH, HELP
-from crawler.model.errors import CrawlerError, StorageError, UsageError
+from crawler.model.errors import CrawlerError, StorageError, UsageError, unusable
 
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
@@ -34,7 +34,9 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         elif words[:1] not in (["run"], ["demo"]):
-            return _complain("standard output is closed", StorageError.exit_code)
+            return _complain(
+                "standard output is closed: redirect it to a file or a pipe", StorageError.exit_code
+            )
     except CrawlerError as error:
         if isinstance(error, StorageError):
             _drop_what_cannot_be_written()
@@ -48,7 +50,10 @@ def run_program(arguments: Sequence[str] | None = None) -> int:
         _drop_what_cannot_be_written()
         if error.errno == errno.EPIPE:
             return StorageError.exit_code
-        return _complain(f"standard output: {error.strerror}", StorageError.exit_code)
+        return _complain(
+            str(unusable(error, "standard output", "not all was written", other="redirect it elsewhere")),
+            StorageError.exit_code,
+        )
     except Exception:
         return _bug()
     return answer

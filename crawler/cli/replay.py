@@ -38,7 +38,7 @@ def replay(
 
 async def _write(made: Replay) -> int:
     if sys.stdout is None:
-        raise StorageError("standard output is closed")
+        raise StorageError("standard output is closed: redirect it to a file or a pipe")
     async for replayed in made.records():
         sys.stdout.buffer.write(encode(replayed.record))
     sys.stdout.buffer.flush()

@@ -123,15 +123,15 @@ def _chosen(settings: Settings, named: list[str] | None, file: Path | None) -> d
     for name in named or ():
         if name not in settings.jobs:
             known = ", ".join(settings.jobs) or "none"
-            raise UsageError(f"--job {name}: {place} has no [jobs.{name}]; there are: {known}")
+            raise UsageError(f"--job {name}: {place} has no [jobs.{name}]; name one of: {known}")
     chosen = {name: job for name, job in settings.jobs.items() if name in (named or settings.jobs)}
     for name in named or ():
         if chosen[name].cron is None:
-            raise UsageError(f"{place}: [jobs.{name}] has no cron line")
+            raise UsageError(f'{place}: [jobs.{name}] has no cron line: add one, such as cron = "30 6 * * *"')
     chosen = {name: job for name, job in chosen.items() if job.cron is not None}
     if not chosen:
         raise UsageError(
-            f"nothing to schedule: {place} has no [jobs.NAME] with a cron line (docs/schedule.md)"
+            f'nothing to schedule: {place} has no [jobs.NAME] with a line such as cron = "30 6 * * *"; add one'
         )
     for name, job in chosen.items():
         if not job.seeds or "-" in job.seeds:

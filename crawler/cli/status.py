@@ -68,7 +68,7 @@ def standing(job: Path) -> Standing:
         names = ("run.json", "start.json")
         manifest = newest and next(filter(None, (read_json(newest / name) for name in names)), None)
     except (OSError, ValueError) as error:
-        raise StorageError(f"{newest}/run.json: it cannot be read ({error})") from error
+        raise StorageError(f"{newest}/run.json: it cannot be read ({error}); run the job again") from error
     content: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
     latest = job / "latest"
     published = os.readlink(latest).rpartition("/")[2] if latest.is_symlink() else None

@@ -41,6 +41,11 @@ _NEXT: Final = {
     "Make room and run the same command again.",
 }
 
+_NOT_UPLOADED: Final = (
+    "The output is whole on this disk, and not yet where it is to be uploaded (exit\n"
+    "code 6). Run the same command again: it uploads what is missing."
+)
+
 
 def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> str:
     """The summary of the run that ``manifest`` (run.json) describes; no line is wider than 80.
@@ -73,7 +78,10 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
             _entry("files", escape(place)) if place is places[0] else [" " * (_LABEL + 2) + escape(place)]
         )
     if code in _NEXT:
-        lines += ["", *_NEXT[code].splitlines()]
+        lines += [
+            "",
+            *(_NOT_UPLOADED if manifest.get("stopped_by") == "upload" else _NEXT[code]).splitlines(),
+        ]
     elif not any(outcomes.values()):
         lines += [
             "",
@@ -84,6 +92,8 @@ def summary(manifest: Mapping[str, Any], code: int, places: Sequence[str]) -> st
 
 def _headline(manifest: Mapping[str, Any]) -> str:
     outcome = escape(str(manifest.get("outcome", "ended")))
+    if outcome == "gated":
+        outcome = "finished, not published"
     why = manifest.get("stopped_by")
     words = f"{outcome} ({escape(str(why))})" if why else outcome
     head = f"{escape(str(manifest.get('job', 'crawl')))}: {words}"
@@ -157,6 +167,7 @@ def _reasons(reasons: Mapping[str, Any]) -> list[str]:
     if rest := ordered[_REASONS:]:
         total = sum(entry["count"] for _, entry in rest)
         lines.append(f"    {count_text(total)} more for {many(len(rest), 'other reason')}: see run.json")
+    lines.append("    `crawler explain URL` says more of each, such as the line of robots.txt")
     return lines
 
 

@@ -98,7 +98,7 @@ class Circuit:
         self.meter = Meter()
         self._known = known = Known(_KNOWN)
         self.bench = Workbench(settings.politeness, settings.hosts, settings.limits.pages_per_domain)
-        traps = TrapWatch(settings.scope.trap_pages, known, self.meter)
+        traps = TrapWatch(settings.scope.trap_pages, known, self.meter, key_of)
         self.queue: asyncio.Queue[Job] = asyncio.Queue(maxsize=workers)
         self.results = ResultQueue(_RESULTS, _RESULT_BYTES)
         discovery = Discovery(
@@ -209,6 +209,8 @@ class Circuit:
                 settings.politeness,
                 self.feeder.wake.set,
                 self._unanswered,
+                # What is carried over is in hand before the pages that name it are read.
+                self.bench.come_nearer if recrawl is not None and recrawl.remembers else None,
             )
             for _ in range(workers)
         ]

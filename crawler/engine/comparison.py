@@ -14,7 +14,7 @@ from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Kind
 from crawler.model.results import NotModified, Page, Redirect, Result, Skipped
 from crawler.model.settings import Revisit
-from crawler.rules.recrawl import Change, change_of, next_interval, shape_of
+from crawler.rules.recrawl import Change, change_of, next_interval, shape_of, still, was_before
 from crawler.rules.url import host_of
 
 #: Characters of the server's own words for a version that are kept; beyond them its answers are asked whole.
@@ -69,12 +69,17 @@ class Comparison:
         memory = self._memory(result, remembered)
         change: Change | None = None
         if reason is not Reason.NOT_DUE:
-            was = None if before is None else shape_of(before.outcome, before.reason, before.status)
-            change = change_of(shape_of(outcome, reason, status), memory, was, remembered)
+            was = None
+            if before is not None:
+                was = was_before(before.outcome, before.reason, before.status, before.memory)
+            shape = shape_of(outcome, reason, status)
+            change = change_of(shape, memory, was, remembered)
+            if shape is None:
+                memory = still(memory, remembered, was)
         if change is not None:
             record["change"] = change.value
             self._meter.count(f"change.{change.value}")
-        if isinstance(result, (Page, NotModified)):
+        if isinstance(result, (Page, NotModified)) and not memory.was:
             interval = next_interval(
                 remembered.interval if remembered is not None else 0, change, self._settings
             )
@@ -97,11 +102,12 @@ class Comparison:
                     int(response.started_at),
                 )
             case NotModified(response=response, request=request):
-                # A 304 repeats what a 200 would have said (RFC 9110, 15.4.5), or leaves it as it was.
+                # A 304 is of what we have: other words of the server than those that it was asked with would be of a
+                # page that never came (RFC 9111, 4.3.4).
                 known = remembered if remembered is not None else Memory()
                 return Memory(
-                    _short(response.headers.get("ETag"), _LONGEST_ETAG) or request.etag,
-                    _short(response.headers.get("Last-Modified"), _LONGEST_DATE) or request.last_modified,
+                    request.etag or _short(response.headers.get("ETag"), _LONGEST_ETAG),
+                    request.last_modified or _short(response.headers.get("Last-Modified"), _LONGEST_DATE),
                     known.digest,
                     known.text_digest,
                     int(response.started_at),

@@ -103,6 +103,7 @@ class Crawler:
             recrawl=recrawl,
         )
         self._carry_over = recrawl.carry_over if recrawl is not None else None
+        self._look_again = recrawl.look_again if recrawl is not None else None
         self._circuit = circuit
         self.meter = circuit.meter
         self._bench = circuit.bench
@@ -181,7 +182,11 @@ class Crawler:
                 "the state refused what was to end the run, and has work left: nothing committed is lost, run again"
             )
         stopped = self._stopped if self._stopped is not None else Stopped.FINISHED
-        if self._counts.left == 0 and self._seeded:
+        if (
+            self._counts.left == 0
+            and self._seeded
+            and (self._stopped is None or not await self._more_was_known())
+        ):
             stopped = Stopped.FINISHED
         return Ended(stopped, self._counts, time.monotonic() - self._began)
 
@@ -286,7 +291,16 @@ class Crawler:
         if len(self._bench) or not self._circuit.idle or self._settler.unsettled or self._replenisher.looking:
             return False
         self._counts = await self._frontier.counts()
-        return self._counts.left == 0
+        return self._counts.left == 0 and not await self._more_was_known()
+
+    async def _more_was_known(self) -> bool:
+        """All is done: is there something that only the last published run knows of?"""
+        if self._look_again is None or not _has_unread(self._counts):
+            return False
+        if await self._look_again():
+            self._replenisher.news()
+        self._counts = await self._frontier.counts()
+        return self._counts.left > 0
 
     async def _drain(self, *tasks: asyncio.Task[None]) -> None:
         """Let the queue and what is in flight come home, as long as the grace period has time left to write it; or
@@ -349,6 +363,11 @@ class Crawler:
 
     def _idle_but_unsettled(self) -> bool:
         return self._bench.in_flight == 0 and bool(self._settler.unsettled)
+
+
+def _has_unread(counts: Counts) -> bool:
+    """Has this run pages that were not read again, with their links?"""
+    return bool(counts.tally.get("outcome.not_modified") or counts.tally.get("reason.not_due"))
 
 
 async def _cancel(*tasks: asyncio.Task[object]) -> None:

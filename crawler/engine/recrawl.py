@@ -12,9 +12,11 @@ from crawler.frontier.recall import Recall
 class Recrawl:
     """``remembers``: there is a published run to compare with. ``text``: main texts are digested. ``carry_over``, where
     there is something to carry over: it puts the pages of that run into this one, once all seeds are known, until told
-    to stop by the callable that it is given."""
+    to stop by the callable that it is given. ``look_again``: when all else is done it puts
+    in what pages that were not read again may lead to and nothing has named; it answers how many those are."""
 
     frontier: Recall
     remembers: bool
     text: bool
     carry_over: Callable[[Callable[[], bool]], Awaitable[None]] | None = None
+    look_again: Callable[[], Awaitable[int]] | None = None

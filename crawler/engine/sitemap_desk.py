@@ -57,7 +57,8 @@ def listed_sitemaps(settings: Scope) -> list[Url]:
         try:
             urls.append(canonical(text.strip(), max_length=settings.max_url))
         except UrlRefused as refused:
-            raise UsageError(f"[scope] sitemaps: {text[:200]!r} cannot be asked: {refused.detail}") from None
+            what = f"{text[:200]!r} cannot be asked: {refused.detail}"
+            raise UsageError(f"[scope] sitemaps: {what}; write a whole URL, as in a seeds file") from None
     return urls
 
 

@@ -7,6 +7,7 @@ an ordinary crawl pays for neither.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -46,10 +47,14 @@ class Watch:
 
 
 class TrapWatch:
-    """``budget``: ``[scope] trap_pages``, None: nothing is watched."""
+    """``budget``: ``[scope] trap_pages``, None: nothing is watched. ``key_of``: by which pages are sampled, so that no
+    site can tell which."""
 
-    def __init__(self, budget: int | None, known: Known, meter: Meter) -> None:
+    def __init__(
+        self, budget: int | None, known: Known, meter: Meter, key_of: Callable[[str], bytes]
+    ) -> None:
         self._budget = budget
+        self._key_of = key_of
         self._known = known
         self._meter = meter
         self._watches: dict[str, Watch] = {}
@@ -76,7 +81,7 @@ class TrapWatch:
         demoted = request.priority >= DEMOTED
         suspect = demoted or traps.suspects(templates)
         traps.saw(templates)
-        if not suspect and not _sampled(request):
+        if not suspect and not self._sampled(request):
             return
         fresh = watch.novelty.brings(page.response.body, request.url, suspect=suspect)
         if not fresh:
@@ -121,6 +126,14 @@ class TrapWatch:
             self._name(visit.host, cut.template, cut.example, 0)
         return watch
 
+    def _sampled(self, request: Request) -> bool:
+        """One page in eight; of those with a query, one in four by what they show, so that a page is looked at again
+        when another visit leads to it, also in the next start."""
+        if request.key[0] & 7 == 0:
+            return True
+        url = request.url
+        return ("?" in url or ";" in url) and self._key_of(without_visit(url))[1] & 3 == 0
+
     def _demote(self, page: Page) -> None:
         found = []
         for request in page.found:
@@ -141,12 +154,3 @@ class TrapWatch:
             self._named.add(name)
             self._meter.examples.setdefault(f"trap {name}", (example, None))
         self._meter.count(f"trap_cut.{name}", by)
-
-
-def _sampled(request: Request) -> bool:
-    """One page in eight; of those with a query, one in four by what they show, so that a page is looked at again when
-    another visit leads to it."""
-    if request.key[0] & 7 == 0:
-        return True
-    url = request.url
-    return ("?" in url or ";" in url) and hash(without_visit(url)) & 3 == 0

@@ -22,7 +22,7 @@ from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
 from crawler.model.response import Response
 from crawler.model.settings import HostOverride, Politeness
-from crawler.rules.politeness import closing, delay_of
+from crawler.rules.politeness import closing, delay_of, robots_counts
 
 #: Entries of the heap that count no more are swept out when there are more than this, and more than others.
 _STALE: Final = 64
@@ -185,6 +185,8 @@ class Workbench:
         #: Do the leases outlast what a request needs to be sent? None: they do not run out.
         self.holds: Callable[[], bool] | None = None
         self.in_flight = 0
+        #: When the first host came.
+        self._began = math.inf
 
     def __len__(self) -> int:
         return len(self.visits)
@@ -195,6 +197,7 @@ class Workbench:
         A host that is closed, or may not be asked for longer than ``patience``, has its URLs ended at once. Any other
         is asked no earlier than ``not_before``: the moment that the frontier was told it is.
         """
+        self._began = min(self._began, now)
         visit = self.visits.get(lease.host)
         invited: list[Request] = []
         if lease.refill and (visit is None or visit.token != lease.token):
@@ -219,7 +222,7 @@ class Workbench:
             per_host = override.per_host if override.per_host is not None else per_host
         visit = Visit(lease, self.domains.enter(lease.host, lease.domain_pages), delay, per_host, now)
         for origin, entry in lease.robots.items():
-            if entry.expires > now:
+            if robots_counts(entry, now, self._began):
                 rules = Robots.parse(entry.body) if entry.reason is None else None
                 visit.origins[origin] = OriginRobots(replace(entry, body=b""), rules)
         visit.forget_origins()
@@ -390,6 +393,18 @@ class Workbench:
                 (one.next_at, next(self._order), one) for one in self.visits.values() if one.on_heap
             ]
             heapq.heapify(self._heap)
+
+    def come_nearer(self, found: Iterable[Request]) -> None:
+        """Pages name these: those in hand that are nearer to a seed by it than they were in the last published run are
+        asked so, and whole, as their own links may count now. O(found), and O(its queue) for each in hand."""
+        for request in found:
+            visit = self.visits.get(request.host)
+            if visit is None or request.key not in visit.keys:
+                continue
+            for place, queued in enumerate(visit.queue):
+                if queued.key == request.key and request.depth < queued.depth:
+                    visit.queue[place] = replace(request, is_seed=queued.is_seed, attempt=queued.attempt)
+                    break
 
     def ask_aux(self, aux: AuxRequest) -> None:
         """Put a request of our own before the URLs of the host that it goes to; if it isn't in hand, want it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
@@ -28,7 +28,8 @@ log = logging.getLogger("crawler.engine")
 
 class Worker:
     """``on_answer`` is called whenever the heap of hosts has changed: an answer, or a start beside others;
-    ``on_unsent`` for each page that was queued and goes back unasked."""
+    ``on_unsent`` for each page that was queued and goes back unasked, ``on_found`` with what a page has named,
+    before its host has another turn."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Worker:
         politeness: Politeness,
         on_answer: Callable[[], None],
         on_unsent: Callable[[], None],
+        on_found: Callable[[Sequence[Request]], None] | None = None,
     ) -> None:
         self._queue = queue
         self._fetcher = fetcher
@@ -59,6 +61,7 @@ class Worker:
         self._politeness = politeness
         self._on_answer = on_answer
         self._on_unsent = on_unsent
+        self._on_found = on_found
 
     async def run(self) -> None:
         """Until cancelled. A job cut off by that is pending as before."""
@@ -90,6 +93,8 @@ class Worker:
         now = self._clock()
         result.wait = job.wait
         result.token = job.visit.token
+        if self._on_found is not None and isinstance(result, (Page, Redirect)):
+            self._on_found(result.found)
         if job.aux is not None:
             self._desk.learn(job.aux, result, now)
         self._tell_host(job, result, now)

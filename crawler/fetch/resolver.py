@@ -50,7 +50,9 @@ class Resolver(AbstractResolver):
                 self._dns.nameservers = [server.strip() for server in settings.nameservers]
             except Exception as error:
                 servers = ", ".join(settings.nameservers)
-                raise UsageError(f"--nameserver {servers}: expected ADDRESS[:PORT] ({error})") from error
+                raise UsageError(
+                    f"--nameserver {servers}: expected ADDRESS[:PORT], such as 9.9.9.9 ({error})"
+                ) from error
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC

@@ -475,5 +475,8 @@ def _ssl_context(settings: Http) -> ssl.SSLContext | bool:
         try:
             context.load_verify_locations(cafile=settings.ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"[http] ca_file {settings.ca_file}: {error}") from error
+            why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(
+                f"[http] ca_file {settings.ca_file}: {why}; name a file of certificates in PEM form"
+            ) from error
     return context

@@ -16,7 +16,7 @@ import orjson
 from crawler.frontier.recall import Before, Earlier
 from crawler.frontier.rows import encode
 from crawler.frontier.schema import BELOW, URLS
-from crawler.frontier.statements import EARLIER_BELOW, EARLIER_PAGES, FAILED, RECALL
+from crawler.frontier.statements import EARLIER_BELOW, EARLIER_PAGES, FAILED, RECALL, UNNAMED
 from crawler.model.frontier import Memory
 from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Request
@@ -25,14 +25,16 @@ from crawler.model.request import Request
 #: page, 17 without the text's, and null while a URL is pending.
 _MEMORY: Final = struct.Struct("<BII")
 _DIGEST: Final = 8
+#: In its first byte: whether it is withheld, and above it ``Memory.was``.
 _WITHHELD: Final = 1
+_WAS: Final = 1
 
 
 def write_memory(memory: Memory | None, withheld: bool) -> str | None:
     """The column ``memory`` in hexadecimal."""
     if memory is None:
         return "01" if withheld else None
-    flags = _WITHHELD if withheld else 0
+    flags = (memory.was << _WAS) | (_WITHHELD if withheld else 0)
     head = _MEMORY.pack(flags, memory.visited & 0xFFFFFFFF, min(memory.interval, 0xFFFFFFFF))
     return (head + memory.digest + memory.text_digest).hex()
 
@@ -41,9 +43,9 @@ def read_memory(packed: str | None, etag: str | None, last_modified: str | None)
     data = bytes.fromhex(packed or "")
     if len(data) < _MEMORY.size:
         return Memory(etag, last_modified)
-    _, visited, interval = _MEMORY.unpack_from(data)
+    flags, visited, interval = _MEMORY.unpack_from(data)
     digests = data[_MEMORY.size :]
-    return Memory(etag, last_modified, digests[:_DIGEST], digests[_DIGEST:], visited, interval)
+    return Memory(etag, last_modified, digests[:_DIGEST], digests[_DIGEST:], visited, interval, flags >> _WAS)
 
 
 def make_earlier(db: apsw.Connection) -> None:
@@ -57,7 +59,15 @@ def make_earlier(db: apsw.Connection) -> None:
 
 def read_earlier(db: apsw.Connection, after: int, most: int) -> list[Earlier]:
     """O(rows that are no pages between them + pages)."""
-    found: Any = db.execute(EARLIER_PAGES, (after, most)).get
+    return _rows(db.execute(EARLIER_PAGES, (after, most)).get)
+
+
+def read_unnamed(db: apsw.Connection, after: int, most: int) -> list[Earlier]:
+    """O(URLs of both runs), and a look-up for each that was no page."""
+    return _rows(db.execute(UNNAMED, (after, most)).get)
+
+
+def _rows(found: Any) -> list[Earlier]:
     pages = []
     for row, url, key, host, depth, seed, scope, seeded, *ended in orjson.loads(found):
         request = Request(

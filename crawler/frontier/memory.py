@@ -143,12 +143,15 @@ class _Host:
 
 
 class MemoryFrontier:
-    """A :class:`~crawler.frontier.run_state.RunFrontier` that lives and dies with its process."""
+    """A :class:`~crawler.frontier.run_state.RunFrontier` that lives and dies with its process. ``salt``: random, unless
+    the keys of two crawls are to be the same."""
 
-    def __init__(self, delay: float = 0.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, delay: float = 0.0, clock: Callable[[], float] = time.time, salt: int | None = None
+    ) -> None:
         self._delay = delay
         self._clock = clock
-        self._salt = secrets.randbits(64)
+        self._salt = secrets.randbits(64) if salt is None else salt
         self._hosts: dict[str, _Host] = {}
         self._offered: list[tuple[float, int, _Host]] = []
         self._next_host = 1

@@ -37,12 +37,14 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A page of the last published run that this one starts from. ``refused``: it need not be asked (``not_due``)."""
+    """A URL of the last published run that this one starts from. ``refused``: it need not be asked (``not_due``).
+    ``whole``: it is asked without the server's words for it, so that all of it comes."""
 
     id: int
     scope: str
     refused: Reason | None = None
     detail: str | None = None
+    whole: bool = False
 
 
 @runtime_checkable
@@ -64,7 +66,20 @@ class Recall(Protocol):
 
     async def carry(self, pages: Sequence[Carried]) -> int:
         """Put these into the run under way, with their way here and the server's words for them, as found; answer how
-        many were new. A pending URL that is known already gets those words, and ``refused``."""
+        many were new. A pending URL that is known already gets those words, and ``refused``, unless it is nearer to a
+        seed than it was: then its links count where they did not."""
+        ...
+
+    async def read_whole(self) -> None:
+        """A page or seed of the last published run that is not known in this one was left behind, and with it what only
+        its own way here remembers: pending URLs of the same scope are asked whole, so that they name what they lead
+        to."""
+        ...
+
+    async def unnamed(self, after: int, most: int) -> Sequence[Earlier]:
+        """URLs that were no pages in the last published run and that this one does not know, where a page in their
+        scope has not been read again (not modified, not due) and may lead to them; in the order of their ids, those
+        above ``after``."""
         ...
 
     async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:

@@ -14,6 +14,9 @@ FORGET_AFTER: Final = 30 * 86_400.0
 #: A row of connection failures is kept so long (seconds): a host that was dead yesterday is given up at its first
 #: failure, one that was last week gets a new chance.
 FORGIVE_AFTER: Final = 3 * 86_400.0
+#: Nobody is to be asked later than so long (seconds) from the beginning of a run: what says otherwise was written by a
+#: clock that was wrong.
+LATEST_DUE: Final = 2 * 86_400.0
 #: The tally's name for done URLs that were met again at a smaller depth: each counts once.
 DEPTH_LATE: Final = "depth_late"
 

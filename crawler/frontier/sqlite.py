@@ -124,6 +124,12 @@ class SqliteFrontier:
     async def carry(self, pages: Sequence[Carried]) -> int:
         return await self._ask(self._store.carry, pages)
 
+    async def read_whole(self) -> None:
+        await self._ask(self._store.read_whole)
+
+    async def unnamed(self, after: int, most: int) -> Sequence[Earlier]:
+        return await self._ask(self._store.unnamed, after, most)
+
     async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:
         return await self._ask(self._store.recall, keys)
 

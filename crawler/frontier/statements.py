@@ -72,6 +72,10 @@ LOWER_URLS: Final = (
 )
 REROUTE_URLS: Final = (
     f"{_BATCH} UPDATE urls SET via = new.via, seed = new.seed, scope = new.scope, redirects = new.redirects,"
+    # Nearer to a seed than the last published run had it: links that the depth cut there may count now, so that it has
+    # to be read.
+    " etag = NULL, last_modified = NULL, refused = nullif(refused, 'not_due'),"
+    " detail = iif(refused = 'not_due', NULL, detail),"
     f" chain = new.chain FROM {_columns('id', 'via', 'seed', 'scope', 'redirects', 'chain#')}"
     " WHERE urls.id = new.id"
 )
@@ -206,27 +210,45 @@ _IS_PAGE: Final = (
     " OR (e.outcome = 'fetched' AND e.status BETWEEN 200 AND 299)))"
 )
 _BEFORE: Final = "e.outcome, e.reason, e.status, e.etag, e.last_modified, hex(e.memory)"
-EARLIER_PAGES: Final = (
+_EARLIER_ROWS: Final = (
     "SELECT json_group_array(json_array(e.id, e.url, hex(e.key), h.name, e.depth,"
     " CASE WHEN e.is_seed THEN e.url WHEN typeof(e.seed) = 'integer'"
     " THEN (SELECT url FROM earlier s WHERE s.id = e.seed) ELSE e.seed END, e.scope,"
     " CASE WHEN e.is_seed OR typeof(e.seed) = 'integer' THEN coalesce((SELECT u.is_seed OR u.kind <> 0"
     " FROM earlier s JOIN urls u ON u.key = s.key WHERE s.id = iif(e.is_seed, e.id, e.seed)), 0) END,"
-    f" {_BEFORE}))"
-    f" FROM (SELECT * FROM earlier e WHERE e.id > ? AND {_IS_PAGE} ORDER BY e.id LIMIT ?) e"
+    f" {_BEFORE})) FROM (SELECT * FROM earlier e WHERE e.id > ? AND %s ORDER BY e.id LIMIT ?) e"
     " CROSS JOIN hosts h ON h.id = e.host"
+)
+EARLIER_PAGES: Final = _EARLIER_ROWS % _IS_PAGE
+#: What was no page, is not known now, and stands in the scope of a page that was not read again.
+UNNAMED: Final = _EARLIER_ROWS % (
+    f"e.kind = 0 AND e.outcome IS NOT NULL AND {_IS_PAGE} IS NOT TRUE"
+    " AND NOT EXISTS (SELECT 1 FROM urls k WHERE k.key = e.key)"
+    " AND coalesce(e.scope, (SELECT name FROM hosts WHERE id = e.host)) IN (SELECT coalesce(r.scope, o.name)"
+    " FROM urls r CROSS JOIN hosts o ON o.id = r.host"
+    " WHERE r.kind = 0 AND (r.outcome = 'not_modified' OR r.reason = 'not_due'))"
+)
+#: Scopes in which a page or a seed of the last published run is not known now.
+READ_WHOLE: Final = (
+    "UPDATE urls SET etag = NULL, last_modified = NULL, refused = nullif(refused, 'not_due'),"
+    " detail = iif(refused = 'not_due', NULL, detail) WHERE outcome IS NULL AND kind = 0"
+    " AND coalesce(scope, (SELECT name FROM hosts WHERE id = urls.host)) IN (SELECT coalesce(e.scope, h.name)"
+    f" FROM earlier e CROSS JOIN hosts h ON h.id = e.host WHERE e.kind = 0 AND h.name <> ''"
+    f" AND (e.is_seed OR {_IS_PAGE})"
+    " AND NOT EXISTS (SELECT 1 FROM urls k WHERE k.key = e.key))"
 )
 #: Which of them the run under way knows already.
 KNOWN_OF_EARLIER: Final = (
     "SELECT json_group_array(json_array(e.id, u.id)) FROM json_each(?) x CROSS JOIN earlier e ON e.id = x.value"
     " CROSS JOIN urls u ON u.key = e.key"
 )
-_CARRIED: Final = _columns("id", "scope", "refused", "detail")
+_CARRIED: Final = _columns("id", "scope", "refused", "detail", "whole")
 CARRY: Final = (
     f"{_BATCH} INSERT INTO urls(id, key, host, url, kind, depth, priority, not_before, attempt, redirects, via,"
     " seed, scope, is_seed, refused, detail, etag, last_modified, late)"
     " SELECT e.id, e.key, e.host, e.url, 0, e.depth, e.depth, 0, 0, 0, e.via, iif(e.is_seed, e.id, e.seed),"
-    " nullif(new.scope, h.name), 0, new.refused, new.detail, e.etag, e.last_modified, 0"
+    " nullif(new.scope, h.name), 0, new.refused, iif(new.refused IS NULL, NULL, coalesce(new.detail, e.detail)),"
+    " iif(new.whole, NULL, e.etag), iif(new.whole, NULL, e.last_modified), 0"
     f" FROM {_CARRIED} CROSS JOIN earlier e ON e.id = new.id CROSS JOIN hosts h ON h.id = e.host RETURNING host"
 )
 #: Of those that were not carried over, what led here is kept as text.
@@ -240,11 +262,13 @@ SEEN_HOSTS: Final = (
     "SELECT json_group_array(json_array(h.id, h.seen)) FROM json_each(?) x"
     " CROSS JOIN hosts h ON h.id = x.value"
 )
+#: Not of those that are nearer to a seed than they were.
 CARRY_KNOWN: Final = (
     f"{_BATCH} UPDATE urls SET etag = (SELECT etag FROM earlier e WHERE e.id = new.id),"
     " last_modified = (SELECT last_modified FROM earlier e WHERE e.id = new.id),"
     " refused = coalesce(urls.refused, new.refused), detail = coalesce(urls.detail, new.detail)"
     f" FROM {_columns('id', 'refused', 'detail', 'row')} WHERE urls.id = new.row AND urls.outcome IS NULL"
+    " AND urls.depth >= (SELECT depth FROM earlier e WHERE e.id = new.id)"
 )
 EARLIER_IDS: Final = (
     "SELECT json_group_array(json_array(x.key, e.id)) FROM json_each(?) x"
@@ -260,6 +284,8 @@ EARLIER_BELOW: Final = (
     " CROSS JOIN earlier p ON p.key = unhex(x.value) CROSS JOIN earlier e"
     " ON e.via IN (p.id, p.url) AND e.outcome <> 'not_modified' AND e.kind = 0"
     " AND (e.outcome <> 'fetched' OR e.status NOT BETWEEN 200 AND 299) AND e.reason IS NOT 'not_due'"
+    # Of a URL that is too long the beginning alone is kept, which is another URL.
+    " AND e.reason IS NOT 'url_too_long'"
 )
 FAILED: Final = (
     "SELECT id, url FROM urls WHERE id > ? AND kind = 0 AND (outcome = 'failed' OR"

@@ -14,12 +14,19 @@ from typing import Any, Final
 import orjson
 
 from crawler.frontier.admission import Admission, Batch
-from crawler.frontier.earlier import make_earlier, read_before, read_below, read_earlier, read_failed
+from crawler.frontier.earlier import (
+    make_earlier,
+    read_before,
+    read_below,
+    read_earlier,
+    read_failed,
+    read_unnamed,
+)
 from crawler.frontier.knowledge import counts, files, know, loads, read_run, read_salt, recount
 from crawler.frontier.leasing import Leasing
 from crawler.frontier.recall import Before, Carried, Earlier
 from crawler.frontier.rows import encode
-from crawler.frontier.run_state import FORGET_AFTER, FORGIVE_AFTER, Run
+from crawler.frontier.run_state import FORGET_AFTER, FORGIVE_AFTER, LATEST_DUE, Run
 from crawler.frontier.schema import URLS
 from crawler.frontier.settling import Settling
 from crawler.frontier.state_file import Ledger, StateFile
@@ -29,6 +36,7 @@ from crawler.frontier.statements import (
     CARRY_WAYS,
     COUNT_HOSTS,
     KNOWN_OF_EARLIER,
+    READ_WHOLE,
     SEEN_HOSTS,
 )
 from crawler.frontier.trouble import trouble, unsound
@@ -162,7 +170,7 @@ class Store:
         self._file.db.execute("DELETE FROM tally")
         self._file.db.execute("DELETE FROM traps")
         self._file.db.execute("DELETE FROM domains")
-        oldest = now - FORGET_AFTER
+        oldest, latest = now - FORGET_AFTER, now + LATEST_DUE
         self._file.db.execute("DELETE FROM robots WHERE expires < ?", (oldest,))
         self._file.db.execute(
             "DELETE FROM hosts WHERE due < ? AND id NOT IN (SELECT host FROM earlier)", (oldest,)
@@ -171,7 +179,15 @@ class Store:
             "UPDATE hosts SET due = 0, mean = 0, backoff = 0, troubled_at = 0, crawl_delay = 0 WHERE due < ?",
             (oldest,),
         )
-        self._file.db.execute("DELETE FROM robots WHERE host NOT IN (SELECT id FROM hosts)")
+        self._file.db.execute(
+            "DELETE FROM robots WHERE host NOT IN (SELECT id FROM hosts) OR fetched_at > ?", (latest,)
+        )
+        # No server is heard that asks for more than a day (rules/politeness.py): the clock was wrong, perhaps by years.
+        self._file.db.execute(
+            "UPDATE hosts SET due = min(due, ?1), troubled_at = min(troubled_at, ?1)"
+            " WHERE due > ?1 OR troubled_at > ?1",
+            (latest,),
+        )
         self._file.db.execute(
             "UPDATE hosts SET ready = due, lease = NULL, waiting = 0, seen = 0, pages = 0,"
             " failures = iif(due < ?, 0, failures), closed = NULL, detail = NULL",
@@ -202,7 +218,7 @@ class Store:
         with self._file.transaction(durable=False) as ledger:
             known = dict(self._file.read(KNOWN_OF_EARLIER, (encode([page.id for page in pages]),)))
             new = [_carried(page) for page in pages if page.id not in known]
-            again = [page for page in pages if page.id in known]
+            again = [page for page in pages if page.id in known and not page.whole]
             self._file.write(
                 CARRY_KNOWN, [[page.id, page.refused, page.detail, known[page.id]] for page in again]
             )
@@ -214,6 +230,15 @@ class Store:
             ledger.discovered += len(new)
             ledger.pending += len(new)
             return len(new)
+
+    def read_whole(self) -> None:
+        """As :meth:`Recall.read_whole`; O(URLs of both runs)."""
+        with self._file.transaction(durable=False):
+            self._file.db.execute(READ_WHOLE)
+
+    def unnamed(self, after: int, most: int) -> list[Earlier]:
+        with trouble(self._file.path), unsound(self._file.path):
+            return read_unnamed(self._file.db, after, most)
 
     def recall(self, keys: Sequence[bytes]) -> dict[bytes, Before]:
         with trouble(self._file.path), unsound(self._file.path):
@@ -261,4 +286,4 @@ class Store:
 
 
 def _carried(page: Carried) -> list[Any]:
-    return [page.id, page.scope, page.refused, page.detail]
+    return [page.id, page.scope, page.refused, page.detail, page.whole]

@@ -9,7 +9,7 @@ from typing import Final
 
 import apsw
 
-from crawler.model.errors import StorageError
+from crawler.model.errors import StorageError, unusable
 
 DAMAGED: Final = "restore it, or move it away to start the job anew"
 #: What went wrong and what to do about it. Errors not named here are bugs and stay what they are.
@@ -27,7 +27,7 @@ _ADVICE: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.LockedError, "another program holds it; wait for that to end"),
     (apsw.ProtocolError, "locking it failed; put the state on a local disk (`[frontier] url`)"),
     (apsw.NoLFSError, "it has outgrown its file system; put the state on another (`[frontier] url`)"),
-    (apsw.TooBigError, "a value is larger than it can hold"),
+    (apsw.TooBigError, "a value is larger than it can hold: report this as a bug"),
 )
 
 #: Here what was committed may well be lost.
@@ -53,7 +53,7 @@ def trouble(path: Path) -> Iterator[None]:
             raise StorageError(f"{path}: it is damaged; {DAMAGED} ({error})") from error
         raise
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}; nothing committed is lost") from error
+        raise unusable(error, path, other="name another place ([frontier] url)") from error
 
 
 @contextmanager

@@ -100,7 +100,8 @@ class Memory:
 
     ``digest`` and ``text_digest`` are the first 8 bytes of them (b"" where there is none): they are only ever compared
     with those of the same URL, and 2^-64 is less than what goes wrong on a disk. ``visited`` is when it was last asked,
-    ``interval`` how long it need not be asked again; both in Unix seconds.
+    ``interval`` how long it need not be asked again; both in Unix seconds. ``was``: of an answer that says nothing (it
+    failed) the digests are those of the last that did, and this is that one's :class:`~crawler.rules.recrawl.Shape`.
     """
 
     etag: str | None = None
@@ -109,6 +110,7 @@ class Memory:
     text_digest: bytes = b""
     visited: int = 0
     interval: int = 0
+    was: int = 0
 
 
 @dataclass(frozen=True, slots=True)

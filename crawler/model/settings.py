@@ -228,6 +228,11 @@ class Output:
         "records of what is new, changed or gone since the last published run only",
         flag="--only-changed",
     )
+    upload: str | None = _setting(
+        None,
+        "where finished parts are uploaded, run.json last: s3://BUCKET[/PREFIX] or file:///PATH",
+        flag="--upload",
+    )
     keep_runs: int | None = _setting(
         None, "runs kept, the published one always among them; none: all", flag="--keep-runs"
     )

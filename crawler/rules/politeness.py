@@ -270,6 +270,13 @@ def robots_closing(entry: RobotsEntry, now: float, settings: Politeness) -> tupl
     return entry.reason, entry.detail or entry.reason.value
 
 
+def robots_counts(entry: RobotsEntry, now: float, began: float) -> bool:
+    """Is an origin's robots.txt still what it was? ``began``: the start of whoever asks. A failure below HTTP is
+    believed by the start that met it only: whoever starts again may have mended a name server, the authorities or the
+    networks that are allowed, as the advice says, and would be told the same for ten minutes."""
+    return entry.expires > now and not (entry.reason in BELOW_HTTP and entry.fetched_at < began)
+
+
 _LONGEST_RETRY_AFTER: Final = 64
 
 

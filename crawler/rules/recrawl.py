@@ -6,7 +6,8 @@ are ``gone``.
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from dataclasses import replace
+from enum import IntEnum, StrEnum
 from typing import Final
 
 from crawler.model.frontier import Memory
@@ -28,13 +29,19 @@ class Change(StrEnum):
     GONE = "gone"
 
 
-class Shape(Enum):
-    """What an answer is, as far as a later run compares it."""
+class Shape(IntEnum):
+    """What an answer is, as far as a later run compares it. The numbers stand in states: none is ever another's."""
 
-    PAGE = "a page that is there"
-    REDIRECT = "a redirect"
-    GONE = "404 or 410"
-    OTHER = "another answer of the server, such as 403"
+    #: A page that is there.
+    PAGE = 1
+    REDIRECT = 2
+    #: 404 or 410.
+    GONE = 3
+    #: Another answer of the server, such as 403.
+    OTHER = 4
+
+
+_SHAPES: Final = frozenset(Shape)
 
 
 def shape_of(outcome: Outcome, reason: Reason | None, status: int | None) -> Shape | None:
@@ -53,6 +60,20 @@ def shape_of(outcome: Outcome, reason: Reason | None, status: int | None) -> Sha
                 return Shape.GONE
             return None if status == 429 or status >= 500 else Shape.OTHER
     return None
+
+
+def was_before(outcome: Outcome, reason: Reason | None, status: int | None, memory: Memory) -> Shape | None:
+    """What the last published run had of a URL; where that says nothing, what one before it had."""
+    shape = shape_of(outcome, reason, status)
+    return Shape(memory.was) if shape is None and memory.was in _SHAPES else shape
+
+
+def still(memory: Memory, remembered: Memory | None, was: Shape | None) -> Memory:
+    """What is remembered behind an answer that says nothing: what was, so that a page which fails once and is gone
+    then is said to be gone. Without the server's words for it: the page has to be read again, with its links."""
+    if remembered is None or was is None:
+        return memory
+    return replace(remembered, etag=None, last_modified=None, was=was.value)
 
 
 def change_of(
@@ -100,9 +121,10 @@ def next_interval(interval: int, change: Change | None, settings: Revisit) -> in
     return max(1, round(min(max(wanted, least), most)))
 
 
-def due_at(memory: Memory, settings: Revisit) -> float:
-    """Unix seconds from which on a page may be asked again; 0 where each run asks."""
-    if settings.every is None or memory.visited <= 0:
+def due_at(memory: Memory, settings: Revisit, now: float) -> float:
+    """Unix seconds from which on a page may be asked again; 0 where each run asks, and of a page that was asked later
+    than ``now``: the clock was wrong then, perhaps by years."""
+    if settings.every is None or not 0 < memory.visited <= now:
         return 0.0
     interval = memory.interval if memory.interval > 0 else settings.every
     if settings.ceiling is None:

@@ -1,6 +1,7 @@
 """Which of a job's moments is to be run now: a pure function of what is remembered and the time.
 
-Law: a moment is decided once. ``seen`` only moves forward, and whoever acts on a decision makes it durable first.
+Law: a moment is decided once. ``seen`` only moves forward, unless the clock is put back by hours, and whoever acts on a
+decision makes it durable first.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from crawler.rules.cron import Cron
 
 #: Moments that are counted one by one; a year of minutes would take five seconds.
 MOST: Final = 1_000
+
+#: Seconds by which a clock that is put back is waited for, so that no moment is run twice; beyond it times are taken as
+#: they are now (both as Debian's cron).
+_PUT_BACK: Final = 3 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,9 @@ def decide(cron: Cron, overlap: str, seen: float, now: float, *, busy: bool) -> 
     Of several moments that have come since (nobody was there to run them, or ``overlap`` is ``wait``), the latest is
     run and the others are not: a crawl made up for would only ask the same pages again.
     """
+    if seen - now > _PUT_BACK:
+        # It was decided by a clock that was wrong: what it left behind would not be run for as long.
+        return Decision(now)
     if busy and overlap == "wait":
         return Decision(seen)
     latest, number = cron.missed(seen, now, MOST)

@@ -68,6 +68,10 @@ class Crawl:
         settings = held(settings) if settings is not None else Settings()
         if settings.output.warc and not hasattr(sink, "archive"):
             raise UsageError("[output] warc: this sink keeps no HTTP messages (protocols.Archive)")
+        if settings.output.upload is not None:
+            raise UsageError(
+                "[output] upload: this crawl writes to a sink of yours; crawler run uploads its files"
+            )
         if (settings.crawl.processes or 1) > 1:
             raise UsageError(
                 f"[crawl] processes = {settings.crawl.processes}: a crawl in this event loop is one process;"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 
 from crawler.content.robots import product_token
 from crawler.engine.allowance import Allowance
@@ -50,7 +51,11 @@ class Plan:
         listed_sitemaps(settings.scope)
         _check_comparison(settings)
         if settings.output.warc and settings.output.path == "-":
-            raise UsageError("[output] warc: an archive needs a folder; --output - is one stream")
+            raise UsageError(
+                "[output] warc: an archive needs a folder, and --output - is one stream: name a folder, or leave"
+                " --warc out"
+            )
+        _check_upload(settings)
         if is_shared(settings.frontier.url) and settings.frontier.lease < 2 * settings.http.connect_timeout:
             # Nothing is sent that could still be connecting when the lease has run out.
             raise UsageError(
@@ -143,6 +148,21 @@ class Plan:
             )
         finally:
             await session.close()
+
+
+def _check_upload(settings: Settings) -> None:
+    """Raises :class:`UsageError` where finished parts are none, or an end without its uploads could not be resumed."""
+    if settings.output.upload is None:
+        return
+    if settings.output.path == "-" or settings.frontier.url == "memory":
+        raise UsageError(
+            "[output] upload: it needs files and a state that outlasts the start (not --output -,"
+            " nor --frontier memory)"
+        )
+    if find_spec("obstore") is None:
+        raise UsageError(
+            f"[output] upload = {settings.output.upload!r} needs obstore: pip install 'crawler[s3]'"
+        )
 
 
 def _check_comparison(settings: Settings) -> None:

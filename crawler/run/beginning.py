@@ -11,6 +11,7 @@ from crawler.engine.snapshot import Snapshot
 from crawler.frontier import Recall, RunFrontier
 from crawler.model.errors import StorageError, UsageError
 from crawler.run.abandoning import abandon
+from crawler.run.carrying import published_of
 from crawler.run.ending import FINISHED, GATED, Ending, places, publish
 from crawler.run.gate import is_past, past_of
 from crawler.run.layout import JobFolder, read_json, write_json
@@ -42,12 +43,14 @@ async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> En
         return None
     if not start.fresh:
         start.on_start(RunInfo(start.job, known.run_id, True, Snapshot))
+    if start.upload is not None:
+        await start.upload.parts(folder.run(known.run_id), await frontier.files())
     await publish(start, frontier, folder, known.run_id, known.extra, content, code)
     log.info(
         f"run {known.run_id} had ended but for its last steps: completed",
         extra={"outcome": content["outcome"]},
     )
-    return Ending(code, str(content["outcome"]), content, places(folder, known.run_id, code))
+    return Ending(code, str(content["outcome"]), content, places(start, folder, known.run_id, code))
 
 
 async def require_own(start: Start, frontier: RunFrontier) -> None:
@@ -64,7 +67,7 @@ async def require_own(start: Start, frontier: RunFrontier) -> None:
     if owner != start.job:
         raise UsageError(
             f"[frontier] url = {url!r} is the state of job {owner}, this is job {start.job}:"
-            " each job needs a state of its own"
+            " each job needs a state of its own, name another"
         )
 
 
@@ -101,7 +104,13 @@ async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Begin
         finished = known.extra.get("finished_at", "an earlier time")
         log.info(f"run {known.run_id} finished at {finished}; starting a new run")
     run_id = folder.new_run_id(start.at)
-    extra = {"job": start.job, "started_at": iso(start.at), "starts": [this], **past_of(known)}
+    extra = {
+        "job": start.job,
+        "started_at": iso(start.at),
+        "starts": [this],
+        **past_of(known),
+        **published_of(known),
+    }
     if known is not None and known.finished and isinstance(frontier, Recall):
         await frontier.begin_next(run_id, start.at, extra, published=known.extra.get("code") == FINISHED)
     else:

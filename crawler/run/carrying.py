@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Final
 
+import orjson
+
 from crawler.engine.recrawl import Recrawl
-from crawler.frontier import Carried, Earlier, Recall, RunFrontier
+from crawler.frontier import Carried, Earlier, Recall, Run, RunFrontier
 from crawler.model.errors import UsageError
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind
 from crawler.model.settings import Settings
 from crawler.rules.recrawl import due_at
 from crawler.rules.scope import ScopeRules
-from crawler.rules.url import host_of
+from crawler.rules.url import blocked_port, host_of
+from crawler.run.assembly import Plan
+from crawler.run.configuration import settings_as_dict
 from crawler.run.start import Start
 from crawler.run.values import without_credentials
 
@@ -28,84 +33,82 @@ _BATCH: Final = 4_000
 _SEEDS: Final = 16_384
 #: In the run's account beside the frontier: all is carried over.
 CARRIED: Final = "carried_over"
+#: In that account: what decided which links the last published run followed.
+FOLLOWED: Final = "followed"
+#: Of ``[scope]``.
+_FOLLOWING: Final = (
+    *("kind", "depth", "allow", "deny", "seed_redirects", "types"),
+    *("max_url", "max_segments", "max_repeats"),
+)
 
 
-async def comparing(settings: Settings, frontier: RunFrontier) -> Recrawl | None:
+async def comparing(plan: Plan, frontier: RunFrontier) -> Recrawl | None:
     """What a crawl is to know of the runs before it; None where its frontier remembers nothing.
 
     Raises :class:`UsageError` where that is asked for.
     """
+    settings = plan.settings
     if not settings.revisit.recrawl or not isinstance(frontier, Recall):
         if settings.output.only_changed:
             where = without_credentials(settings.frontier.url)
-            raise UsageError(f"[output] only_changed: {where} remembers no earlier run")
+            raise UsageError(
+                f"[output] only_changed: {where} remembers no earlier run: leave --only-changed out"
+            )
         return None
     remembers = await frontier.remembers()
     compare = settings.revisit.compare
     text = compare == "text" or (compare == "auto" and (remembers or settings.politeness.delay > 0))
-    return Recrawl(frontier, remembers, text)
+    look = LastLook(EarlierRun(plan, frontier), frontier).run if remembers else None
+    return Recrawl(frontier, remembers, text, look_again=look)
 
 
 async def recrawl_of(start: Start, frontier: RunFrontier, extra: dict[str, Any]) -> Recrawl | None:
     """The same, with what is still to be carried over."""
-    recrawl = await comparing(start.settings, frontier)
+    recrawl = await comparing(start.plan, frontier)
     if recrawl is None or not recrawl.remembers or CARRIED in extra:
         return recrawl
-    return replace(recrawl, carry_over=CarryOver(start, frontier, recrawl.frontier, extra).run)
+    return replace(recrawl, carry_over=CarryOver(start.plan, frontier, recrawl.frontier, extra).run)
 
 
-class CarryOver:
-    """Rule 1: a new run starts from its seeds and from every page that the last published run had, if it is still in
-    scope and depth, and its seed is still one. Done again after a crash it does nothing twice."""
+def published_of(known: Run | None) -> dict[str, Any]:
+    """What a new run's account says of the last published run: what decided which links it followed."""
+    if known is None:
+        return {}
+    if not (known.finished and known.extra.get("code") == 0):
+        return {FOLLOWED: known.extra[FOLLOWED]} if FOLLOWED in known.extra else {}
+    ways = {_followed(start.get("settings", {})) for start in known.extra.get("starts", [])}
+    return {FOLLOWED: ways.pop()} if len(ways) == 1 else {}
 
-    def __init__(self, start: Start, frontier: RunFrontier, recall: Recall, extra: dict[str, Any]) -> None:
-        self._settings: Settings = start.settings
-        self._scope: ScopeRules = start.plan.scope
-        self._key_of = start.plan.key_of(frontier)
+
+def _followed(settings: Mapping[str, Any]) -> str:
+    """A digest of the settings that decide which links are seen and followed."""
+    scope = settings.get("scope", {})
+    said = {name: scope.get(name) for name in _FOLLOWING}
+    said["max_body"] = settings.get("http", {}).get("max_body")
+    return blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+class EarlierRun:
+    """URLs of the last published run, judged by this start's settings."""
+
+    def __init__(self, plan: Plan, frontier: RunFrontier) -> None:
+        self._settings: Settings = plan.settings
+        self._scope: ScopeRules = plan.scope
+        self._key_of = plan.key_of(frontier)
         self._frontier = frontier
-        self._recall = recall
-        self._extra = extra
         self._seeds: dict[str, bool] = {}
 
-    async def run(self, stopped: Callable[[], bool]) -> None:
-        """O(pages of the last published run): 20 microseconds each."""
-        after = number = left = 0
-        while not stopped():
-            pages = await self._recall.earlier(after, _BATCH)
-            if not pages:
-                self._extra[CARRIED] = number
-                await self._frontier.note_run(self._extra)
-                log.info("carried over from the last published run", extra={"pages": number, "left": left})
-                return
-            now = time.time()
-            carried = [one for page in pages if (one := await self._judge(page, now)) is not None]
-            if carried:
-                await self._recall.carry(carried)
-            number += len(carried)
-            left += len(pages) - len(carried)
-            after = pages[-1].id
-
-    async def _judge(self, page: Earlier, now: float) -> Carried | None:
-        request, settings = page.request, self._settings
-        depth = settings.scope.depth
+    async def scope_now(self, page: Earlier) -> str | None:
+        """The scope that it is in today; None where it is in none, beyond the depth, or its seed is none any more."""
+        request = page.request
+        depth = self._settings.scope.depth
         if depth is not None and request.depth > depth:
             return None
         seed = request.seed
         if seed is None or not (page.seed_known or (page.seed_known is None and await self._is_seed(seed))):
             return None
-        scope = self._scope_now(page, seed)
-        if scope is None or self._scope.shape(request.url) is not None:
-            return None
-        due = due_at(page.before.memory, settings.revisit)
-        if due > now:
-            again = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            return Carried(page.id, scope, Reason.NOT_DUE, f"not before {again} ([revisit] every)")
-        return Carried(page.id, scope)
-
-    def _scope_now(self, page: Earlier, seed: str) -> str | None:
-        """The scope that the page is in today, None where it is in none: that of its seed, as ``[scope] kind`` may be
-        another by now, else the one that a redirect of its seed had moved it to."""
-        request = page.request
+        # That of its seed, as ``[scope] kind`` may be another by now, else the one that a redirect of its seed had
+        # moved it to.
         own = self._scope.scope_of(host_of(seed))
         if seed == request.url:
             return own
@@ -113,6 +116,32 @@ class CarryOver:
             if self._scope.refusal(request.url, request.host, scope) is None:
                 return scope
         return None
+
+    async def page(self, page: Earlier, now: float, *, whole: bool) -> Carried | None:
+        """A page, to be asked again: None where it isn't to be; ``whole``: with all its links."""
+        scope = await self.scope_now(page)
+        if scope is None or self._scope.shape(page.request.url) is not None:
+            return None
+        due = due_at(page.before.memory, self._settings.revisit, now)
+        if due > now and not whole:
+            again = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            return Carried(page.id, scope, Reason.NOT_DUE, f"not before {again} ([revisit] every)")
+        return Carried(page.id, scope, whole=whole)
+
+    async def unnamed(self, page: Earlier) -> Carried | None:
+        """What was no page: as a link to it would be judged."""
+        scope = await self.scope_now(page)
+        if scope is None:
+            return None
+        url, host = page.request.url, page.request.host
+        if page.before.reason is Reason.URL_TOO_LONG:
+            # Its beginning alone was kept, and the detail beside it.
+            return Carried(page.id, scope, Reason.URL_TOO_LONG)
+        if (shape := self._scope.shape(url)) is not None:
+            return Carried(page.id, scope, *shape)
+        if (port := blocked_port(url, host)) is not None:
+            return Carried(page.id, scope, Reason.BLOCKED_PORT, port)
+        return Carried(page.id, scope, whole=True)
 
     async def _is_seed(self, url: str) -> bool:
         known = self._seeds.get(url)
@@ -123,3 +152,62 @@ class CarryOver:
             known = found is not None and (found.request.is_seed or found.request.kind is not Kind.PAGE)
             self._seeds[url] = known
         return known
+
+
+class CarryOver:
+    """Rule 1: a new run starts from its seeds and from every page that the last published run had, if it is still in
+    scope and depth, and its seed is still one. Done again after a crash it does nothing twice.
+
+    A 304 brings no links, and what is remembered of them is what was followed then: where other settings decide that
+    now, all pages are asked whole, and where a seed has gone, those of its scope."""
+
+    def __init__(self, plan: Plan, frontier: RunFrontier, recall: Recall, extra: dict[str, Any]) -> None:
+        self._earlier = EarlierRun(plan, frontier)
+        self._frontier = frontier
+        self._recall = recall
+        self._extra = extra
+        self._whole = extra.get(FOLLOWED) != _followed(settings_as_dict(plan.settings))
+
+    async def run(self, stopped: Callable[[], bool]) -> None:
+        """O(pages of the last published run): 20 microseconds each."""
+        after = number = left = 0
+        if self._whole:
+            log.info(
+                "links are followed by other settings than in the last published run: all pages are read again"
+            )
+        while not stopped():
+            pages = await self._recall.earlier(after, _BATCH)
+            if not pages:
+                await self._recall.read_whole()
+                self._extra[CARRIED] = number
+                await self._frontier.note_run(self._extra)
+                log.info("carried over from the last published run", extra={"pages": number, "left": left})
+                return
+            now = time.time()
+            judged = [await self._earlier.page(page, now, whole=self._whole) for page in pages]
+            carried = [one for one in judged if one is not None]
+            if carried:
+                await self._recall.carry(carried)
+            number += len(carried)
+            left += len(pages) - len(carried)
+            after = pages[-1].id
+
+
+class LastLook:
+    """When all else is done: what was no page in the last published run is remembered below the page that named it
+    first. That one may name it no more, and another, which answered 304, still does: it is asked as well."""
+
+    def __init__(self, earlier: EarlierRun, recall: Recall) -> None:
+        self._earlier = earlier
+        self._recall = recall
+
+    async def run(self) -> int:
+        """How many there were. O(URLs of both runs): a second a million."""
+        after = number = 0
+        while found := await self._recall.unnamed(after, _BATCH):
+            judged = [await self._earlier.unnamed(one) for one in found]
+            carried = [one for one in judged if one is not None]
+            if carried:
+                number += await self._recall.carry(carried)
+            after = found[-1].id
+        return number

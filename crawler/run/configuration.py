@@ -141,7 +141,7 @@ def current_folder() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise UsageError(f"the current folder: {error.strerror}") from error
+        raise UsageError(f"the current folder: {error.strerror}; change to one that is there") from error
 
 
 def default_file(named: str | None, folder: Path) -> Path | None:
@@ -204,9 +204,9 @@ def _read(file: Path) -> str:
     try:
         return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 text (byte {error.start})") from error
+        raise UsageError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror or error}") from error
+        raise UsageError(f"{file}: {error.strerror or error}; --config names another file") from error
 
 
 def _parse(source: str, file: Path) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def _parse(source: str, file: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file}: {error}") from error
+        raise UsageError(f"{file}: this is no TOML: {error}; mend the line") from error
     sections = {key.section for key in keys()} | {"hosts", "jobs"}
     for section, values in table.items():
         if section not in sections:
@@ -251,7 +251,9 @@ def _hosts(
         if not isinstance(values, dict):
             raise UsageError(f"{place}: {section} is a section: write [{section}]")
         if host in made:
-            raise UsageError(f"{place}: [{section}] is there twice: host names are compared in lower case")
+            raise UsageError(
+                f"{place}: [{section}] is there twice (host names are compared in lower case): make one of them"
+            )
         chosen = {}
         for name, value in values.items():
             place = place_of(source, file, section, name)

@@ -42,8 +42,9 @@ from crawler.run.seeds import check_seeds, job_name, read_seeds, with_a_seed
 from crawler.run.signals import Signals, Stoppable
 from crawler.run.sinks import make_sink
 from crawler.run.space import Space, require_space
-from crawler.run.start import RunInfo, Start
+from crawler.run.start import RunInfo, Start, iso
 from crawler.run.team import Team
+from crawler.run.upload import Upload
 from crawler.sink.stream import StreamClosed, StreamSink
 
 log = logging.getLogger("crawler.run")
@@ -89,6 +90,7 @@ async def _to_files(start: Start) -> Ending:
         locks = [lock]
         start.signals.listen()
         require_space(folder.path)
+        await _find_bucket(start)
         state = state_path(settings.frontier.url, folder.state)
         if state is not None and state != folder.state:
             locks.append(_hold(stack, state))
@@ -109,6 +111,8 @@ async def _to_files(start: Start) -> Ending:
             return ending
         run = await begin(start, frontier, folder)
         place = folder.run(run.run_id)
+        if start.upload is not None:
+            await stack.enter_async_context(start.upload.during(place, frontier.files))
         # Of workers that an earlier start had.
         await close_parts(
             start, frontier, run.run_id, place, but=[str(worker) for worker in range(processes)]
@@ -140,7 +144,7 @@ async def _to_files(start: Start) -> Ending:
 async def _to_stdout(start: Start) -> Ending:
     """One stream: no run folder, and a memory frontier unless one is named."""
     if sys.stdout is None:
-        raise StorageError("standard output is closed; nothing was fetched")
+        raise StorageError("standard output is closed: redirect it to a file or a pipe; nothing was fetched")
     named = start.settings.frontier.url
     async with AsyncExitStack() as stack:
         path = state_path(named, Path()) if named not in ("sqlite", "memory") else None
@@ -170,6 +174,14 @@ async def _to_stdout(start: Start) -> Ending:
         if code in (FINISHED, GATED):
             await frontier.finish_run()
         return Ending(code, outcome, run_json(start, run_id, outcome, crawled, counts, [], {}, reasons))
+
+
+async def _find_bucket(start: Start) -> None:
+    """Where the output is to be uploaded: that this can be done is seen before anything is asked."""
+    if start.settings.output.upload is not None:
+        upload = Upload(start.settings.output.upload, start.job)
+        await upload.begin(iso(start.at))
+        start.upload = upload
 
 
 def _hold(stack: AsyncExitStack, state: Path) -> Lock:

@@ -5,9 +5,11 @@ A crash between two of them leaves an ending cut in half, which the next start c
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from crawler.engine.crawler import Ended, Stopped
@@ -16,7 +18,7 @@ from crawler.engine.timeline import joined
 from crawler.fetch.session import Wire
 from crawler.frontier import Recall, RunFrontier
 from crawler.model.errors import StorageError
-from crawler.model.frontier import Counts
+from crawler.model.frontier import Counts, FileMark
 from crawler.model.settings import Gate
 from crawler.rules.recrawl import Shape, shape_of
 from crawler.rules.url import seed_url
@@ -29,7 +31,11 @@ from crawler.run.retention import delete_outdated
 from crawler.run.seeding import SeedCounts
 from crawler.run.start import Start, iso
 
+log = logging.getLogger("crawler.run")
+
 FINISHED, STOPPED, GATED, NO_ROOM = 0, 3, 5, StorageError.exit_code
+#: ``stopped_by`` of a run whose output is whole but not where it is to be uploaded.
+UPLOAD = "upload"
 #: From so many hosts on a site's owner should be able to reach whoever crawls.
 _HOSTS_WITHOUT_CONTACT = 10
 
@@ -76,9 +82,12 @@ async def end(
             " can reach you"
         )
     files = await frontier.files()
+    await write_failed(frontier, folder.run(run_id))
+    if not await _uploaded(start, folder.run(run_id), files):
+        code = NO_ROOM if start.no_room or start.upload_cut == UPLOAD else STOPPED
+        outcome, reasons = "stopped", []
     content = run_json(start, run_id, outcome, crawled, counts, files, extra, reasons)
     content["started_at"] = extra.get("started_at", content["started_at"])
-    await write_failed(frontier, folder.run(run_id))
     write_json(folder.run(run_id) / "run.json", content)
     folder.only_in_memory(run_id).unlink(missing_ok=True)
     if code in (FINISHED, GATED):
@@ -86,7 +95,34 @@ async def end(
     else:
         told = {"examples": crawled.meter.examples, "noted": crawled.meter.noted}
         await frontier.note_run({**extra, **told, "timeline": content["timeline"]})
-    return Ending(code, outcome, content, places(folder, run_id, code))
+        if start.upload is not None and start.upload_cut is None:
+            await start.upload.manifest(run_id, content)
+    return Ending(code, outcome, content, places(start, folder, run_id, code))
+
+
+async def _uploaded(start: Start, run: Path, files: Sequence[FileMark]) -> bool:
+    """Is all of the run's output where it is to be uploaded, if anywhere? If not it is said why."""
+    upload = start.upload
+    if upload is None:
+        return True
+    grace = start.settings.limits.grace
+
+    def left() -> float:
+        # As in a crawl, the last of it is for writing run.json.
+        return start.signals.left(grace - min(1.0, grace / 4))
+
+    with start.signals.stopping(upload):
+        try:
+            if await upload.rest(run, files, left):
+                return True
+            start.upload_cut = Stopped.SIGNAL.value
+            text = f"no time was left to upload all of it to {upload.place(run.name)}: the next start does"
+        except StorageError as error:
+            start.upload_cut = UPLOAD
+            text = str(error)
+    log.error(text)
+    start.warnings.append(text)
+    return False
 
 
 async def publish(
@@ -98,9 +134,13 @@ async def publish(
     content: Mapping[str, Any],
     code: int,
 ) -> None:
-    """``latest``, then the finished mark; then what is outdated goes."""
+    """``latest``, then the finished mark; then what is outdated goes. Every part is where it is to be."""
+    if start.upload is not None:
+        await start.upload.manifest(run_id, content)
     if code == FINISHED:
         folder.publish(run_id)
+        if start.upload is not None:
+            await start.upload.latest(run_id, str(content["finished_at"]))
     good = Counted.of(await frontier.counts(), []).good
     await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code, "good": good})
     delete_outdated(folder, run_id, time.time(), start.settings.output)
@@ -147,12 +187,12 @@ def run_json(
 ) -> dict[str, Any]:
     """``extra`` is what the state keeps of the run beside the frontier."""
     stopped = crawled.ended.stopped
-    stopped_by = "disk" if start.no_room else stopped.value
+    stopped_by = None if stopped is Stopped.FINISHED else "disk" if start.no_room else stopped.value
     return manifest(
         run_id=run_id,
         job=start.job,
         outcome=outcome,
-        stopped_by=None if stopped is Stopped.FINISHED else stopped_by,
+        stopped_by=stopped_by or start.upload_cut,
         started_at=iso(start.at),
         finished_at=iso(time.time()),
         elapsed=crawled.ended.elapsed,
@@ -166,11 +206,14 @@ def run_json(
         warnings=start.warnings,
         timeline=joined(extra.get("timeline"), iso(start.at), crawled.timeline),
         gate=gate,
+        upload=None if start.upload is None else start.upload.place(run_id),
     )
 
 
-def places(folder: JobFolder, run_id: str, code: int) -> list[str]:
+def places(start: Start, folder: JobFolder, run_id: str, code: int) -> list[str]:
     found = [f"{folder.run(run_id)}/"]
+    if start.upload is not None and start.upload_cut is None:
+        found.append(start.upload.place(run_id))
     if code == FINISHED:
         found.append(f"{folder.path / 'latest'} -> runs/{run_id}")
     return found

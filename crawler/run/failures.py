@@ -10,7 +10,7 @@ from typing import Final
 import aiofiles
 
 from crawler.frontier import Failures, RunFrontier
-from crawler.model.errors import StorageError
+from crawler.model.errors import unusable
 
 _BATCH: Final = 10_000
 
@@ -33,9 +33,7 @@ async def write_failed(frontier: RunFrontier, folder: Path) -> None:
             await asyncio.to_thread(os.fsync, file.fileno())
         await asyncio.to_thread(os.replace, made, path)
     except OSError as error:
-        raise StorageError(
-            f"{path}: {error.strerror}; nothing committed is lost: run again to go on"
-        ) from error
+        raise unusable(error, path) from error
 
 
 def _made(path: Path) -> Path:

@@ -46,6 +46,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "gate.most_of_median": "a share, 0 or more, or none",
     "gate.max_gone": "a share from 0 to 1, or none",
     "frontier.url": "sqlite, sqlite:///PATH, memory, redis://HOST, rediss://HOST or unix:///PATH",
+    "output.upload": "s3://BUCKET, s3://BUCKET/PREFIX or file:///PATH",
     "metrics.listen": "a port, or ADDRESS:PORT such as 127.0.0.1:9464",
     "metrics.textfile": "a file whose name ends in .prom",
     "jobs.cron": "a cron line of five fields, such as 30 6 * * 1-5 (six: seconds first)",

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 import orjson
 
-from crawler.model.errors import StorageError
+from crawler.model.errors import UNTOUCHED, unusable
 
 #: What a failed write means to who reads of it.
-_KEPT: Final = "; nothing committed is lost: run again to go on"
 
 _PLACE: Final = re.compile("[0-9a-f]{32}")
 
@@ -65,7 +64,7 @@ class JobFolder:
                     (folder / "start.json").unlink()
             return [folder.name for folder in left if (folder / "start.json").exists()]
         except OSError as error:
-            raise StorageError(f"{error.filename}: {error.strerror}{_KEPT}") from error
+            raise unusable(error, error.filename) from error
 
     def make(self) -> None:
         """Raises :class:`StorageError`."""
@@ -75,7 +74,7 @@ class JobFolder:
             for folder in (self.path, self.path.parent, self.path.parent.parent):
                 _sync_folder(folder)
         except OSError as error:
-            raise StorageError(f"{error.filename}: {error.strerror}; nothing was fetched") from error
+            raise unusable(error, error.filename, UNTOUCHED) from error
 
     def new_run_id(self, now: float) -> str:
         """The UTC start to the millisecond, sortable as text; later by one where it is taken."""
@@ -95,7 +94,7 @@ class JobFolder:
             os.replace(made, link)
             _sync_folder(self.path)
         except OSError as error:
-            raise StorageError(f"{link}: {error.strerror}{_KEPT}") from error
+            raise unusable(error, link) from error
 
 
 def run_id_at(seconds: float) -> str:
@@ -115,7 +114,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         os.replace(made, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}{_KEPT}") from error
+        raise unusable(error, path) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from crawler.frontier import RunFrontier
-from crawler.model.errors import StorageError
+from crawler.model.errors import unusable
 from crawler.model.frontier import Settlement
 from crawler.run.sinks import make_sink
 from crawler.run.start import Start
@@ -36,9 +36,7 @@ async def close_parts(
         # Also what was never committed: it goes. And what was closed, but for its name.
         names += await asyncio.to_thread(_open_parts, folder)
     except OSError as error:
-        raise StorageError(
-            f"{folder}: {error.strerror}; nothing committed is lost: run again to go on"
-        ) from error
+        raise unusable(error, folder) from error
     workers = {worker for name in names if (worker := worker_of(name)) is not None}
     lost = None
     for worker in sorted(workers.difference(but)):

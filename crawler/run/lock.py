@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
-from crawler.model.errors import JobActive, StorageError
+from crawler.model.errors import UNTOUCHED, JobActive, unusable
 
 #: How long a start tries, so that it may follow right upon the end of another.
 PATIENCE: Final = 1.0
@@ -53,7 +53,7 @@ class Lock:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise StorageError(f"{self._path}: {error.strerror}") from error
+            raise unusable(error, self._path, UNTOUCHED) from error
         try:
             for _ in range(round(PATIENCE / _TRY_EVERY)):
                 try:
@@ -62,10 +62,11 @@ class Lock:
                 except BlockingIOError:
                     yield _TRY_EVERY
                 except OSError as error:
-                    raise StorageError(f"{self._path}: cannot be locked ({error.strerror})") from error
+                    other = "name a folder with --output whose file system has locks"
+                    raise unusable(error, self._path, UNTOUCHED, other=other) from error
             else:
                 owner = _read(descriptor)
-                raise JobActive(f"{self._taken}: {owner} ({self._path})")
+                raise JobActive(f"{self._taken}: {owner} ({self._path}); wait for its end, or stop it")
         except BaseException:
             os.close(descriptor)
             raise
@@ -79,7 +80,7 @@ class Lock:
         try:
             state.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"{state.parent}: {error.strerror}; nothing was fetched") from error
+            raise unusable(error, state.parent, UNTOUCHED, other="name another [frontier] url") from error
         return cls(state.with_name(state.name + ".lock"))
 
     @property
@@ -101,7 +102,7 @@ class Lock:
             os.pwrite(descriptor, json.dumps(owner).encode() + b"\n", 0)
         except OSError as error:
             self.release()
-            raise StorageError(f"{self._path}: {error.strerror}") from error
+            raise unusable(error, self._path, UNTOUCHED) from error
 
 
 def _read(descriptor: int) -> str:

@@ -42,6 +42,7 @@ def manifest(
     warnings: Sequence[str],
     timeline: Sequence[Mapping[str, Any]] = (),
     gate: Sequence[str] = (),
+    upload: str | None = None,
 ) -> dict[str, Any]:
     """The content of run.json. Counters are the run's, over all its starts; ``connections`` this start's."""
     tally = counts.tally
@@ -94,6 +95,7 @@ def manifest(
         "timeline": list(timeline),
         "parts": [_part(mark) for mark in parts if mark.closed and not is_archive(mark.name)],
         "archive": [_part(mark) for mark in parts if mark.closed and is_archive(mark.name)],
+        "upload": upload,
         "warnings": list(warnings),
         "starts": list(starts),
         "settings": dict(settings),

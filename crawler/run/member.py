@@ -170,7 +170,7 @@ async def _crawl(orders: Orders, pipe: Pipe) -> Mapping[str, Any]:
             run_id=orders.run_id,
             allowance=Allowance.on(board, settings.limits),
             clock=clock,
-            recrawl=await comparing(settings, frontier),
+            recrawl=await comparing(plan, frontier),
         ) as (crawler, session):
             pipe.obey(crawler)
             reporting = asyncio.create_task(_report(crawler, session, pipe), name="reports")

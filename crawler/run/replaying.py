@@ -38,6 +38,7 @@ EXTRACTED: Final = (
 _METADATA: Final = ("open_graph", "json_ld")
 #: A body that is read in less than the crawl would give it is no other body.
 _SECONDS: Final = 60.0
+_VERIFY: Final = "`crawler verify` lists what is wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,10 @@ class Replay:
                     before: dict[str, Any] = orjson.loads(line)
                     yield await self._again(before, reader, archive)
         except OSError as error:
-            raise StorageError(f"{error.filename or self._folder}: {error.strerror or error}") from error
+            where = error.filename or self._folder
+            raise StorageError(
+                f"{where}: {error.strerror or error}; the archive is not whole: {_VERIFY}"
+            ) from error
         finally:
             await asyncio.to_thread(parser.close)
 
@@ -149,7 +153,9 @@ class Replay:
             decoder.feed(payload)
             return decoder.finish()
         except DecodeError as error:
-            raise StorageError(f"{self._folder}: the payload of {url}: {error.detail}") from error
+            raise StorageError(
+                f"{self._folder}: the payload of {url}: {error.detail}; the archive is damaged: {_VERIFY}"
+            ) from error
 
 
 def differing(replayed: Replayed) -> list[str]:

@@ -90,7 +90,7 @@ class ScheduledJob:
             self._end(code, now, stopping=stopping)
         if stopping:
             return None
-        if self._child is None and now < self._not_before:
+        if self._child is None and now < self._not_before <= now + AGAIN:
             return self._not_before
         if self._child is None and self._memory.begun is not None:
             self._start(self._memory.begun, now)
@@ -106,6 +106,7 @@ class ScheduledJob:
             self._child.stop()
 
     def _look(self, now: float) -> None:
+        before = self._memory.seen
         decision = decide(self._cron, self._job.overlap, self._memory.seen, now, busy=self._busy)
         if decision.stop and self._child is not None and not self._replaced:
             log.info("its time has come and it still runs: stopping it", extra={"job": self.name})
@@ -120,7 +121,11 @@ class ScheduledJob:
             self._replaced = False
             self._keep(replace(self._memory, seen=decision.seen, begun=begun))
             self._start(begun, now)
-        elif decision.seen != self._memory.seen:
+        elif decision.seen != before:
+            if decision.seen < before:
+                log.warning(
+                    "the clock was put back: times are taken as they are now", extra={"job": self.name}
+                )
             self._keep(replace(self._memory, seen=decision.seen))
 
     @property

@@ -33,6 +33,7 @@ _FILE_ENDINGS: Final = frozenset({
     "txt", "url", "urls", "xml", "xz", "zip", "zst",
 })
 # fmt: on
+_ELSE: Final = "; name a file with one URL a line, a URL (https://...), or - for standard input"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _JOB: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -89,7 +90,7 @@ def check_seeds(arguments: Sequence[str]) -> None:
     if not arguments:
         raise UsageError("no seeds: give files with one URL a line, URLs, or - for standard input")
     if list(arguments).count("-") > 1:
-        raise UsageError("standard input (-) can be read only once")
+        raise UsageError("standard input (-) is named twice and can be read only once: name it once")
     for argument in arguments:
         if argument == "-" or is_url(argument):
             continue
@@ -103,7 +104,7 @@ def check_seeds(arguments: Sequence[str]) -> None:
             hint = ""
             if isinstance(error, FileNotFoundError) and _may_be_a_host(argument):
                 hint = f"; for a URL write https://{argument}"
-            raise UsageError(f"seeds file {argument}: {error.strerror or error}{hint}") from error
+            raise UsageError(f"seeds file {argument}: {error.strerror or error}{hint or _ELSE}") from error
 
 
 def _may_be_a_host(argument: str) -> bool:
@@ -126,14 +127,14 @@ def read_seeds(arguments: Sequence[str], stdin: BinaryIO) -> Iterator[SeedLine]:
                 with open(argument, "rb") as file:
                     yield from _read(file, argument)
             except OSError as error:
-                raise UsageError(f"seeds file {argument}: {error.strerror or error}") from error
+                raise UsageError(f"seeds file {argument}: {error.strerror or error}{_ELSE}") from error
 
 
 def with_a_seed(lines: Iterator[SeedLine]) -> Iterator[SeedLine]:
     """The same lines, of which there is at least one: else :class:`UsageError`."""
     first = next(lines, None)
     if first is None:
-        raise UsageError("no seeds: the files hold only blank lines and comments")
+        raise UsageError("no seeds: there are only blank lines and comments; write one URL a line")
     return chain((first,), lines)
 
 
@@ -141,7 +142,7 @@ def _refuse_binary(head: bytes, source: str) -> None:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UsageError(f"seeds file {source}: this is UTF-16; save it as UTF-8, one URL a line")
     if b"\0" in head:
-        raise UsageError(f"seeds file {source}: this is a binary file, not text with one URL a line")
+        raise UsageError(f"seeds file {source}: this is a binary file; name a text file with one URL a line")
 
 
 @contextmanager

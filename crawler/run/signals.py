@@ -11,6 +11,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
@@ -52,6 +53,7 @@ class Signals:
         self._code = _STOPPED
         self._over = False
         self._come = self._told = 0
+        self._first_at = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._crawler: Stoppable | None = None
         self._before: dict[signal.Signals, Any] = {}
@@ -88,6 +90,10 @@ class Signals:
         finally:
             self._crawler = None
 
+    def left(self, grace: float) -> float:
+        """Seconds of the grace period that the first signal still leaves; without end while none has come."""
+        return self._first_at + grace - time.monotonic()
+
     def over(self, code: int) -> None:
         """The start has ended so, and all of it is on the disk."""
         self._code, self._over = code, True
@@ -97,6 +103,8 @@ class Signals:
         if self._over:
             self._leave(self._code)
         self._come += 1
+        if self._come == 1:
+            self._first_at = time.monotonic()
         if self._come == 2:
             _thread.start_new_thread(self._leave_soon, ())
         if self._loop is not None:

@@ -16,6 +16,7 @@ from crawler.run.configuration import settings_as_dict
 from crawler.run.manifest import versions
 from crawler.run.seeds import SeedLine
 from crawler.run.signals import Signals
+from crawler.run.upload import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Start:
     """``seeds`` are the arguments, ``lines`` what they hold, ``at`` Unix seconds.
 
     ``warnings`` go into run.json. ``no_room``: the disk ran low, and that is what stopped it. ``scheduled_for``: the
-    moment of the schedule that it is the run of, RFC 3339.
+    moment of the schedule that it is the run of, RFC 3339. ``upload_cut``: what stands in the way of the output's last
+    uploads.
     """
 
     plan: Plan
@@ -47,6 +49,8 @@ class Start:
     warnings: list[str] = field(default_factory=list)
     no_room: bool = False
     scheduled_for: str | None = None
+    upload: Upload | None = None
+    upload_cut: str | None = None
 
     @property
     def settings(self) -> Settings:

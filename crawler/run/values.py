@@ -245,7 +245,11 @@ def _check_networks(networks: tuple[str, ...]) -> None:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            raise _UnfitError(str(error)) from None
+            try:
+                meant = f"; did you mean {ipaddress.ip_network(network, strict=False)}?"
+            except ValueError:
+                meant = ""
+            raise _UnfitError(f"{error}{meant}") from None
 
 
 def _check_nameservers(servers: tuple[str, ...]) -> None:
@@ -298,6 +302,15 @@ def _check_frontier(url: str) -> None:
         Address.of(url)
     except UsageError as error:
         raise _UnfitError(str(error).rpartition("': ")[2]) from None
+
+
+def _check_upload(url: str) -> None:
+    from crawler.sink.bucket import check
+
+    try:
+        check(url)
+    except ValueError as error:
+        raise _UnfitError(str(error)) from None
 
 
 def _check_user_agent(agent: str) -> None:
@@ -380,6 +393,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], None]]] = {
     "scope.deny": _check_patterns,
     "scope.types": _check_types,
     "frontier.url": _check_frontier,
+    "output.upload": _check_upload,
     "http.user_agent": _check_user_agent,
     "http.proxy": _check_proxy,
     "http.ca_file": _check_ca_file,

@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 
 import aiofiles
 
-from crawler.model.errors import StorageError
+from crawler.model.errors import StorageError, unusable
 from crawler.model.frontier import FileMark
 
 OPEN: Final = ".open"
@@ -291,8 +291,7 @@ def _in_order(file: IO[bytes]) -> bytes:
 
 
 def storage_error(error: OSError, folder: Path) -> StorageError:
-    where = error.filename or folder
-    return StorageError(f"{where}: {error.strerror or error}; nothing committed is lost: run again to go on")
+    return unusable(error, error.filename or folder)
 
 
 def sync_folder(folder: Path) -> None:

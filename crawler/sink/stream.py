@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import BinaryIO, Final
 
-from crawler.model.errors import StorageError
+from crawler.model.errors import StorageError, unusable
 from crawler.model.frontier import FileMark
 from crawler.model.protocols import Record
 from crawler.sink.line import encode
@@ -74,7 +74,7 @@ class StreamSink:
         except BrokenPipeError as error:
             raise StreamClosed("standard output was closed") from error
         except OSError as error:
-            raise StorageError(f"standard output: {error.strerror or error}") from error
+            raise unusable(error, "standard output", other="redirect it elsewhere") from error
 
     def _write(self, data: bytes) -> None:
         # An unbuffered stream (python -u) may take less than all of it.

@@ -96,7 +96,9 @@ class ArchiveReader:
                 yield from lines
 
     def _fault(self, file: str, offset: int, why: str) -> StorageError:
-        return StorageError(f"{self._folder / file}:{offset}: {why}")
+        return StorageError(
+            f"{self._folder / file}:{offset}: {why}; the archive is damaged: `crawler verify` lists what is wrong"
+        )
 
 
 def _as_sent(headers: CIMultiDict[str]) -> CIMultiDict[str]:

@@ -188,3 +188,13 @@ def test_where_a_store_is_is_said_without_its_password(here, capsys):
     out = capsys.readouterr().out
     assert "  state       redis://***@store.example/1\n" in out
     assert out.count("  state ") == 1
+
+
+def test_addresses_that_would_not_be_asked_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("s.txt").write_text("http://127.0.0.1:8000/\nhttp://[::1]/\nhttp://8.8.8.8/\nhttps://example.org/\n")
+    assert run_program(["check", "s.txt"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "127.0.0.1 and 1 other host: not public, so not asked; --allow-network 127.0.0.1" in said
+    assert run_program(["check", "s.txt", "--allow-network", "127.0.0.0/8", "--allow-network", "::1"]) == 0
+    assert "not public" not in capsys.readouterr().out

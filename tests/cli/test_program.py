@@ -123,7 +123,7 @@ def test_every_setting_has_a_flag_that_works():
     samples = {bool: [], int: ["7"], float: ["7"], str: ["x"], tuple: ["text/x"]}
     special = {"http.headers": ["A: b"], "http.allow_networks": ["::/0"], "http.nameservers": ["::1"],
                "http.proxy": ["http://p/"], "http.ca_file": [__file__], "frontier.url": ["memory"],
-               "metrics.listen": ["9464"], "metrics.textfile": ["x.prom"],
+               "metrics.listen": ["9464"], "metrics.textfile": ["x.prom"], "output.upload": ["s3://bucket"],
                "gate.max_failed": ["0.7"], "gate.max_gone": ["0.7"]}  # fmt: skip
     words = {
         key.path: special.get(key.path) or ([key.choices[-1]] if key.choices else samples[key.kind])
@@ -173,7 +173,7 @@ def test_quiet_and_verbose():
         (["run", "s.txt", "--body", "text", "--no-body"], "one of them"),
         (["run", "s.txt", "--config", "nowhere.toml"], "nowhere.toml: No such file"),
         (["run", "s.txt", "--processes", "0"], "--processes: expected"),
-        (["demo", "--port", "x"], "--port: expected a port"),
+        (["demo", "--port", "x"], "--port: expected a number up to 65535"),
         (["check", "no\x1b[2Jwhere"], "no\\x1b[2Jwhere"),
     ],
 )

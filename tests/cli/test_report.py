@@ -326,7 +326,7 @@ def test_where_it_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
     assert "page.html (1 record" in capsys.readouterr().out
     assert (tmp_path / "page.html").is_file()
     assert run_program(["report", str(run), "--to", str(tmp_path / "no" / "page.html")]) == 6
-    assert "--to names another file" in capsys.readouterr().err
+    assert "name another file with --to" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     assert run_program(["report", "nothing"]) == 2
 

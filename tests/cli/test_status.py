@@ -77,7 +77,7 @@ def test_no_such_job(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "b" / "runs").mkdir(parents=True)
     capsys.readouterr()
     assert run_program(["status", "--output", str(tmp_path)]) == 2
-    assert "which job? a, b" in capsys.readouterr().err
+    assert "name one: a, b" in capsys.readouterr().err
     assert run_program(["status", "a", "--output", str(tmp_path)]) == 0
     assert "no run has begun" in capsys.readouterr().out
 

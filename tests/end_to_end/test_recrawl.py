@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 
 import pytest
 
 from tests.servers import reply
-from tests.servers.reply import html
+from tests.servers.versions import Versions
 
 PAGES = 200
-HEAD = '<meta name="csrf" content="{token}"><script>var now = {token};</script>'
-SHELL = (
-    '<nav><a href="/p/0">home</a> {token} visitors</nav><header>{token}</header>'
-    '<main data-build="{token}"><form><input type="hidden" value="{token}"></form>{text}{links}</main>'
-    "<footer>made at {token}</footer>"
-)
-
-
-class Versions:
-    """A site of many pages that can be told to change, with validators if it is to have some."""
-
-    def __init__(self, site, *, validators=True):
-        self.site = site
-        self.validators = validators
-        self.texts: dict[str, str] = {}
-        self.tokens: dict[str, int] = {}
-        self.bytes = 0
-        self.statuses: Counter[int] = Counter()
-        self.links: dict[str, list[str]] = {}
-
-    def put(self, path, text, links=(), token=1):
-        self.texts[path], self.links[path], self.tokens[path] = text, list(links), token
-        self.site.answer(path, lambda asked: self._answer(path, asked))
-
-    def remove(self, path):
-        del self.texts[path]
-        self.site.answer(path, reply(html(title="gone"), 404))
-
-    def body(self, path):
-        token = self.tokens[path]
-        anchors = "".join(f'<a href="{link}">{link}</a>' for link in self.links[path])
-        shell = SHELL.format(token=token, text=self.texts[path], links=anchors)
-        head = HEAD.format(token=token)
-        return f"<!doctype html><html><head><title>{path}</title>{head}</head><body>{shell}</body></html>"
-
-    def _answer(self, path, asked):
-        body = self.body(path).encode()
-        etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        headers = [("ETag", etag)] if self.validators else []
-        if self.validators and asked.headers.get("if-none-match") == etag:
-            self.statuses[304] += 1
-            return reply(b"", 304, headers)
-        self.statuses[200] += 1
-        self.bytes += len(body)
-        return reply(body, 200, headers)
 
 
 def path_of(number):
@@ -159,6 +113,47 @@ def test_what_a_304_page_led_to_is_asked_again(site, crawl):
     }
     assert (second.folder / "failed.txt").read_text() == ""
     verify(crawl)
+
+
+def test_a_page_that_fails_once_and_is_gone_then_is_said_to_be_gone(site, crawl):
+    """Whoever loads what has changed would else keep it for ever. And one that comes back as it was has not changed."""
+    site.robots(status=404)
+    versions = Versions(site)
+    versions.put("/p/0", "root", ["/goes", "/stays"])
+    versions.put("/goes", "here today")
+    versions.put("/stays", "here for good")
+    options = {"compare": "text", "config": {"politeness": {"tries": 1}}}
+    seeds = [site.url("/p/0")]
+    crawl(seeds, **options)
+    whole = versions.body("/stays").encode()
+    site.page("/goes", status=500)
+    site.page("/stays", status=500)
+    second = crawl(seeds, **options)
+    assert {second.by_url[site.url(path)]["change"] for path in ("/goes", "/stays")} == {None}
+    site.page("/goes", status=410)
+    site.answer("/stays", lambda asked: reply(whole, 304 if "if-none-match" in asked.headers else 200))
+    third = crawl(seeds, **options, only_changed=True)
+    assert {url: record["change"] for url, record in third.by_url.items()} == {site.url("/goes"): "gone"}
+    assert third.manifest["withheld"]["statuses"] == {"2xx": 1, "3xx": 1}, "read again, not taken for granted"
+
+
+def test_a_server_that_answers_304_with_other_words_is_not_believed_for_ever(site, crawl):
+    """They are of a page that never came."""
+    site.robots(status=404)
+    words = []
+
+    def answer(asked):
+        words.append(asked.headers.get("if-none-match"))
+        body, etag = (b"one", '"1"') if len(words) < 3 else (b"two", '"2"')
+        if words[-1] == etag or len(words) == 2:
+            return reply(b"", 304, {"ETag": '"2"'})
+        return reply(body, 200, {"ETag": etag})
+
+    site.answer("/", answer)
+    crawl([site.url("/")])
+    assert changes_of(crawl([site.url("/")])) == {"unchanged": 1}
+    assert changes_of(crawl([site.url("/")])) == {"changed": 1}
+    assert words == [None, '"1"', '"1"']
 
 
 def test_a_run_while_half_the_site_is_down_is_not_published(site, crawl):

@@ -154,3 +154,15 @@ def test_a_browsers_name_is_warned_of(site, crawl):
     (warning,) = (text for text in ended.manifest["warnings"] if "mozilla" in text)
     assert "the robots token is mozilla" in warning
     assert " ".join(ended.stderr.split()).count("the robots token is mozilla") == 2, "the log and the summary"
+
+
+def test_what_was_refused_is_asked_by_the_next_start_that_may(site, crawl):
+    """The advice for blocked_address is --allow-network: it helps at once, not when the refusal is forgotten."""
+    site.page("/", ["/a"])
+    site.page("/a")
+    refused = crawl([site.url("/")], allow_network=None)
+    assert refused.code == 5
+    assert refused.outcomes == {("skipped", "blocked_address"): 1}
+    ended = crawl([site.url("/")])
+    assert ended.code == 0, ended
+    assert ended.outcomes == {("fetched", None): 2}

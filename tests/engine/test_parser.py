@@ -90,6 +90,7 @@ def test_a_child_says_what_parsing_here_says(parser: Parser, name: str, want: st
         there = ask(parser, body, content_type, want=want, x_robots_tag=tags)
         assert there.reading == here
         assert there.links == (len(here.html.hrefs) if here.html else 0)
+    # None, where the last page has made it grow: then it has ended itself.
     assert len(parser.children) <= 1
 
 

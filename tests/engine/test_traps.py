@@ -13,7 +13,7 @@ from crawler.frontier.memory import MemoryFrontier
 from crawler.model.request import Request
 from crawler.rules.traps import DEMOTED
 from crawler.rules.url import key_of
-from tests.engine.vocabulary import Answer, Web, clock, crawl, page, settings, virtually
+from tests.engine.vocabulary import SALT, Answer, Web, clock, crawl, page, settings, virtually
 from tests.servers.endless import EndlessSite
 
 HOST = "http://a.test"
@@ -58,7 +58,8 @@ def reals(outcome) -> set[str]:
 
 
 BUDGET = 40
-#: Pages of a template until its words are known (12 months, 7 weekdays, 60 things), and what those have named.
+#: Pages of a template until its words are known (12 months, 7 weekdays, 60 things), and what those have named. Which
+#: pages are looked at hangs on the keys' salt: over 60 salts it took 425 to 790 pages of 60 things.
 LEARNING = 700
 
 
@@ -150,7 +151,7 @@ def test_what_only_barren_pages_name_comes_last():
 def test_a_better_way_takes_the_demotion_off():
     """A page that a barren one names, and then one with something to say, is asked like any other."""
     site = web(real=120, traps=("calendar",))
-    host = MemoryFrontier(clock=clock)
+    host = MemoryFrontier(clock=clock, salt=SALT)
     hidden = f"{HOST}/cal/1999/1/1?view=week"
 
     def good(request):
@@ -181,43 +182,42 @@ def test_a_better_way_takes_the_demotion_off():
 def test_a_resumed_run_knows_what_was_cut():
     """Neither the budget of a trap nor what it takes to see it is spent again; each URL has one record."""
 
+    whole = settings(trap_pages=100)
+
     async def main():
-        frontier = MemoryFrontier(clock=clock)
+        frontier = MemoryFrontier(clock=clock, salt=SALT)
         await frontier.begin_run("run", clock())
-        made = settings(trap_pages=BUDGET)
         first = await crawl(
             web(real=120, traps=("calendar",)),
             [f"{HOST}/real/0"],
-            made=settings(trap_pages=BUDGET, max_pages=200),
+            made=settings(trap_pages=100, max_pages=280),
             frontier=frontier,
         )
         await frontier.close()
         second = await crawl(
             web(real=120, traps=("calendar",)),
             [f"{HOST}/real/0"],
-            made=made,
+            made=whole,
             frontier=frontier,
             sink=first.sink,
         )
         return first, second
 
-    made_once = virtually(
-        crawl(web(real=120, traps=("calendar",)), [f"{HOST}/real/0"], made=settings(trap_pages=BUDGET))
-    )
+    made_once = virtually(crawl(web(real=120, traps=("calendar",)), [f"{HOST}/real/0"], made=whole))
     once = fetched(made_once, "cal")
     first, second = virtually(main())
     assert first.ended.stopped is Stopped.MAX_PAGES
     assert second.ended.stopped is Stopped.FINISHED
-    # A score that began again would fetch twice as many; what was in flight at the stop differs from run
-    # to run: 1.47 was seen.
-    assert fetched(first, "cal") + fetched(second, "cal") <= 1.6 * once
+    # Stopped at three quarters of the evidence. A score that began again would fetch 2.6 to 3.3 times as many
+    # (12 salts); it was 1.00 to 1.01 times.
+    assert fetched(first, "cal") + fetched(second, "cal") <= 1.1 * once
     assert reals(second) == EndlessSite(real=120).real_paths()
     assert len(second.by_url) == second.ended.counts.final
 
 
 def test_what_was_cut_is_cut_in_the_next_start_from_the_first_url_on():
     async def main():
-        frontier = MemoryFrontier(clock=clock)
+        frontier = MemoryFrontier(clock=clock, salt=SALT)
         await frontier.begin_run("run", clock())
         first = await crawl(
             web(real=120, traps=("calendar",)),
@@ -294,7 +294,7 @@ def test_a_farm_of_subdomains_is_held_by_the_budget_of_its_domain():
 
 def test_the_budget_of_a_domain_outlives_a_start():
     async def main():
-        frontier = MemoryFrontier(clock=clock)
+        frontier = MemoryFrontier(clock=clock, salt=SALT)
         await frontier.begin_run("run", clock())
         asked = 0
         for most in (60, None):

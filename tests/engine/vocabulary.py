@@ -31,6 +31,8 @@ from crawler.rules.url import canonical, key_of
 T = TypeVar("T")
 
 EPOCH = 1_800_000_000.0
+#: Of the keys, by which pages are sampled: fixed, so that a crawl in virtual time is the same one each time.
+SALT = 3
 #: Turns of the loop without a step of its clock, or commits a virtual second, that nothing but a spin needs.
 MOST_TURNS = 200_000
 
@@ -271,7 +273,7 @@ async def crawl(
     web = pages if isinstance(pages, Web) else Web(pages)
     made = made if made is not None else settings()
     if frontier is None:
-        frontier = MemoryFrontier(clock=clock)
+        frontier = MemoryFrontier(clock=clock, salt=SALT)
         await frontier.begin_run("run", clock())
     if slow_settle:
         frontier = SlowSettle(frontier, slow_settle)

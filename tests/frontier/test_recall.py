@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crawler.frontier import Carried, Failures, Recall, RunFrontier, SqliteFrontier
-from crawler.model.frontier import Counts, Done, Memory
+from crawler.model.frontier import Counts, Done, HostReturn, Memory, RobotsEntry
 from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Request
 from tests.frontier.vocabulary import SqliteMaker, done, finish, page, seed, settlement
@@ -164,3 +164,21 @@ async def test_failures_of_the_memory_frontier(frontier: RunFrontier) -> None:
     failed = await frontier.failed(0, 2)
     assert [url for _, url in failed] == ["http://a/1", "http://a/3"]
     assert [url for _, url in await frontier.failed(failed[-1][0], 2)] == ["http://a/4"]
+
+
+async def test_a_clock_that_was_years_ahead_holds_no_host_up(sqlite: SqliteMaker) -> None:
+    frontier = await sqlite.open()
+    await frontier.begin_run("one", NOW)
+    await frontier.add([seed("a/")])
+    (lease,) = (await frontier.take(NOW, 9, 9)).leases
+    ahead = NOW + 1000 * 86_400
+    state = replace(lease.state, due=ahead, troubled_at=ahead)
+    robots = RobotsEntry("http://a", ahead, ahead + 86_400, 200)
+    leave = replace(finish(lease), hosts=[HostReturn("a", lease.token, state, True)], robots=[robots])
+    await frontier.settle(NOW, leave)
+    await frontier.finish_run({"code": 0})
+    await frontier.begin_next("two", NOW, {}, published=True)
+    await frontier.add([seed("a/")])
+    (lease,) = (await frontier.take(NOW + 2 * 86_400, 9, 9)).leases
+    assert (lease.state.due, lease.state.troubled_at) == (NOW + 2 * 86_400, NOW + 2 * 86_400)
+    assert not lease.robots

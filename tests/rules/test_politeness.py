@@ -21,6 +21,7 @@ from crawler.rules.politeness import (
     delay_of,
     parse_retry_after,
     robots_closing,
+    robots_counts,
     robots_entry,
     with_crawl_delay,
 )
@@ -306,6 +307,15 @@ def test_a_broken_robots_txt_forbids_all(reason: Reason) -> None:
     got = entry(reason=reason, detail="what happened", status=200, body=b"Allow: /")
     assert (got.reason, got.body, got.expires) == (Reason.ROBOTS_UNREACHABLE, b"", NOW + 3600)
     assert got.detail == "robots.txt: what happened"
+
+
+def test_only_the_start_that_met_a_failure_below_http_believes_it() -> None:
+    refused = entry(reason=Reason.BLOCKED_ADDRESS)
+    assert robots_counts(refused, NOW + 599, began=NOW)
+    assert not robots_counts(refused, NOW + 600, began=NOW)
+    assert not robots_counts(refused, NOW + 1, began=NOW + 1)
+    for kept in (entry(status=200, body=b"x"), entry(status=404), entry(status=503)):
+        assert robots_counts(kept, NOW + 10, began=NOW + 5)
 
 
 @pytest.mark.parametrize("reason", sorted(BELOW_HTTP))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from crawler.model.frontier import Memory
 from crawler.model.reasons import Outcome, Reason
 from crawler.model.settings import Revisit
-from crawler.rules.recrawl import Change, Shape, change_of, due_at, next_interval, shape_of
+from crawler.rules.recrawl import Change, Shape, change_of, due_at, next_interval, shape_of, still, was_before
 
 A, B = b"a" * 8, b"b" * 8
 shapes = st.sampled_from([None, *Shape])
@@ -99,8 +101,23 @@ def test_it_settles_at_the_bounds():
 
 def test_when_a_page_is_due():
     memory = Memory(visited=1000, interval=600)
-    assert due_at(memory, Revisit()) == 0
-    assert due_at(memory, Revisit(every=600.0)) == 1600
-    assert due_at(memory, Revisit(every=60.0)) == 1060, "a shorter interval counts at once"
-    assert due_at(Memory(visited=1000), Revisit(every=60.0)) == 1060
-    assert due_at(Memory(), Revisit(every=60.0)) == 0
+    assert due_at(memory, Revisit(), 1000) == 0
+    assert due_at(memory, Revisit(every=600.0), 1000) == 1600
+    assert due_at(memory, Revisit(every=60.0), 1000) == 1060, "a shorter interval counts at once"
+    assert due_at(Memory(visited=1000), Revisit(every=60.0), 1000) == 1060
+    assert due_at(Memory(), Revisit(every=60.0), 1000) == 0
+    assert due_at(memory, Revisit(every=600.0), 999) == 0, "asked in a future that was none"
+
+
+@given(memories, shapes)
+def test_what_failed_once_is_still_what_it_was(remembered, was):
+    failed = still(Memory(), remembered, was)
+    assert (failed.etag, failed.last_modified) == (None, None)
+    before = was_before(Outcome.FAILED, Reason.TIMEOUT_BODY, None, failed)
+    assert before is was
+    again = still(Memory(), failed, before)
+    assert again == failed, "and however often"
+    if was is Shape.PAGE:
+        assert change_of(Shape.GONE, Memory(), before, failed) is Change.GONE
+        assert change_of(Shape.PAGE, remembered, before, failed) is Change.UNCHANGED
+    assert was_before(Outcome.FETCHED, None, 404, replace(failed, was=1)) is Shape.GONE

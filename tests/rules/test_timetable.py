@@ -31,3 +31,11 @@ def test_skip_is_decided_at_once_and_wait_is_not():
 
 def test_replace_stops_first():
     assert decide(MINUTES, "replace", 60.0, 125.0, busy=True) == Decision(60.0, stop=True)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "wait", "replace"])
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_clock_put_back_by_hours_is_believed(overlap, busy):
+    seen = 400 * 86_400.0
+    assert decide(MINUTES, overlap, seen, seen - 2 * 3600, busy=busy) == Decision(seen), "waited for"
+    assert decide(MINUTES, overlap, seen, seen - 4 * 3600, busy=busy) == Decision(seen - 4 * 3600)

@@ -32,7 +32,7 @@ FIELDS = {
     "reasons", "statuses", "failed_or_5xx", "wire_bytes", "requests", "retries", "connections", "aux", "cut", "traps",
     "seeds_without_scheme", "noted", "limited_by", "slowest_hosts", "timeline", "parts", "archive", "warnings",
     "starts", "settings", "versions",
-    "changes", "withheld", "gate",
+    "changes", "withheld", "gate", "upload",
 }  # fmt: skip
 
 

@@ -266,6 +266,20 @@ def test_the_first_life_catches_up_with_nothing(world):
     assert memory(world)["seen"] == iso(T0)
 
 
+def test_a_clock_that_was_a_year_ahead(world, caplog):
+    """What it did then is done; from now on each minute counts again."""
+    caplog.set_level("WARNING", logger="crawler.schedule")
+    world.now = T0 + 365 * 24 * HOUR
+    live(world, job(), world.now + 3 * MINUTE)
+    begun = len(world.runs)
+    for run in world.runs:
+        run.killed = True
+    world.now = T0
+    live(world, job(), T0 + 5 * MINUTE + 1)
+    assert [run.due for run in world.runs[begun:]] == sorted(minutes(1, 5))
+    assert "put back" in caplog.text
+
+
 def test_another_line_has_missed_nothing(world):
     live(world, job(cron="0 12 * * *"), T0 + HOUR)
     world.now = T0 + 4 * HOUR

@@ -38,7 +38,7 @@ def _port(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and int(text) < 65_536):
-        raise UsageError(f"--port: expected a port, 0 for any; found {text!r}")
+        raise UsageError(f"--port: expected a number up to 65535, 0 for any free port; found {text!r}")
     return int(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from typing import Final
@@ -85,7 +86,9 @@ def _listen(port: int | None) -> list[socket.socket]:
         first = socket.create_server((HERE, USUAL_PORT if port is None else port))
     except OSError as error:
         if port is not None:
-            raise UsageError(f"--port {port}: {error.strerror or error}") from error
+            raise UsageError(
+                f"--port {port}: {os.strerror(error.errno or 0)}; name another, or 0 for any free one"
+            ) from error
         first = socket.create_server((HERE, 0))
     try:
         return [first, socket.create_server((THERE, first.getsockname()[1]))]

@@ -13,7 +13,7 @@ from crawler.cli.report.figures import add_up
 from crawler.cli.report.page import page
 from crawler.cli.report.source import find_source
 from crawler.cli.verify import output_folder
-from crawler.model.errors import StorageError
+from crawler.model.errors import unusable
 
 
 def report(run: str, *, to: str | None = None, output: str | None = None, config: str | None = None) -> int:
@@ -38,6 +38,4 @@ def _replace(path: Path, content: bytes) -> None:
         made.write_bytes(content)
         os.replace(made, path)
     except OSError as error:
-        raise StorageError(
-            f"{path}: the report cannot be written ({error.strerror}); --to names another file"
-        ) from error
+        raise unusable(error, path, "there is no report", other="name another file with --to") from error

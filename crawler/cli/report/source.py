@@ -58,14 +58,17 @@ def find_source(place: Place) -> Source:
     try:
         content = read_json(path)
     except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: it cannot be read ({error})") from error
+        raise StorageError(
+            f"{path}: it cannot be read ({error}); crawl again, or name another run"
+        ) from error
     manifest = content if isinstance(content, dict) else {}
     known = _known(place, manifest)
     if known is not None and (not manifest or known.starts > len(_list(manifest.get("starts")))):
         return Source(place.folder, _as_it_stands(place, known, manifest), _committed(place, known), True)
     if not manifest:
         raise UsageError(
-            f"{place.folder}: there is no run.json, and no state that knows this run: nothing can be said of it"
+            f"{place.folder}: there is no run.json, and no state that knows this run: nothing can be said of it;"
+            " name another run"
         )
     names = [part.get("name") for part in _list(manifest.get("parts")) if isinstance(part, dict)]
     # A name with a slash would lead out of the folder: run.json may come from anywhere.
