@@ -110,7 +110,7 @@ class Sparkline:
         from rich.segment import Segment
         from rich.style import Style
 
-        label = "pages/s    "
+        label = "pace       "
         room = options.max_width - len(label) - 1
         shown = self._history[-room:] if room > 0 else []
         most = max(shown, default=0.0)
@@ -241,6 +241,11 @@ def reuse_ratio(requests: int, opened: int) -> float:
     return max(0.0, 1 - opened / requests) if requests else 0.0
 
 
+def rows_at(widths: Sequence[int], width: int) -> int:
+    """Rows of a terminal ``width`` columns wide that lines of these widths take."""
+    return sum(max(1, -(-one // width)) for one in widths)
+
+
 def wants_display(progress: str, stream: TextIO) -> bool:
     """Whether there is a live display: ``always``, or ``auto`` on a terminal that can move its cursor."""
     if progress == "always":
@@ -256,6 +261,7 @@ class Display:
         self._lines = lines
         self._live: Live | None = None
         self._rates = Rates()
+        self._shown: tuple[RenderableType, int] | None = None
 
     def start(self, watch: Callable[[], Snapshot], title: str) -> None:
         """Show what ``watch`` says until closed; ``title`` is plain text, escaped already."""
@@ -269,7 +275,10 @@ class Display:
         def render() -> RenderableType:
             snapshot = watch()
             rates = self._rates
-            return picture(snapshot, *rates.take(snapshot), title, rates.history, rates.time_left())
+            self._mind_the_width(console)
+            made = picture(snapshot, *rates.take(snapshot), title, rates.history, rates.time_left())
+            self._shown = made, console.width
+            return made
 
         self._live = Live(
             get_renderable=render,
@@ -282,6 +291,16 @@ class Display:
         )
         self._live.start(refresh=True)
         self._lines.through(lambda line: console.print(Text(line), soft_wrap=True))
+
+    def _mind_the_width(self, console: Console) -> None:
+        """A terminal that is made narrower wraps what stands there, and rich, which goes up by the rows that it wrote,
+        would leave the upper ones behind."""
+        if self._live is None or self._shown is None or console.width >= self._shown[1]:
+            return
+        before, width = self._shown
+        lines = console.render_lines(before, console.options.update(width=width), pad=False)
+        wide = [sum(segment.cell_length for segment in line) for line in lines]
+        self._live._live_render._shape = console.width, rows_at(wide, console.width)
 
     def close(self) -> None:
         """Take the display away and give the terminal back. Idempotent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import threading
 from dataclasses import replace
 
@@ -13,7 +14,16 @@ from rich.console import Console
 
 from crawler.cli.escape import escape
 from crawler.cli.log import Log
-from crawler.cli.progress import Display, Heartbeat, Rates, Sparkline, picture, reuse_ratio, wants_display
+from crawler.cli.progress import (
+    Display,
+    Heartbeat,
+    Rates,
+    Sparkline,
+    picture,
+    reuse_ratio,
+    rows_at,
+    wants_display,
+)
 from crawler.engine.snapshot import Snapshot
 
 BUSY = Snapshot(
@@ -183,3 +193,28 @@ def test_the_end_is_told_only_when_it_can_be_known():
 def test_stopping_says_how_long_it_may_take():
     head = drawn(replace(BUSY, stopping=True, stopping_for=12.3), 80)[0]
     assert "at most 12 s more" in head
+
+
+def test_a_terminal_made_narrower_keeps_no_line_of_the_old_picture() -> None:
+    """It wraps the lines that stand there: so many rows more are to be taken away."""
+    stream = Terminal()
+    with Log(stream, "text", "info") as lines:
+        display = Display(stream, lines)
+        display.start(Snapshot, "demo")
+        assert display._live is not None
+        console = display._live.console
+        console.width = 100
+        display._live.refresh()
+        written = stream.tell()
+        console.width = 40
+        display._live.refresh()
+        frame = stream.getvalue()[written:]
+        display.close()
+    widths = [len(line.rstrip()) for line in drawn(Snapshot(), 100, color_system=None)]
+    ups = max(len(run) // len("\x1b[1A\x1b[2K") for run in re.findall(r"(?:\x1b\[1A\x1b\[2K)+", frame))
+    assert ups == rows_at(widths, 40) - 1
+    assert ups > len(widths) - 1
+
+
+def test_rows_of_wrapped_lines() -> None:
+    assert rows_at([0, 10, 11, 25], 10) == 1 + 1 + 2 + 3
