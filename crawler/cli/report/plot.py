@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crawler.cli.amounts import count_text, many, rate_text
+from crawler.cli.amounts import count_text, many
 from crawler.cli.report.markup import safe
 
 _LEFT: Final = 46
 _BOTTOM: Final = 24
 _TOP: Final = 12
+_RIGHT: Final = 24
+#: Wider plots shrink on a phone, and their letters with them: they are set larger there.
+_WIDE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,9 @@ def bars(
     for columns, words in ticks:
         x = _LEFT + columns * step
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 6}" text-anchor="middle">{words}</text>')
+        # One at the right edge would be cut in half.
+        anchor = "middle" if x < width - _RIGHT else "end"
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 6}" text-anchor="{anchor}">{words}</text>')
     parts.append(f'<line class="base" x1="{_LEFT}" x2="{width - 8}" y1="{base}" y2="{base}"/></svg>')
     return "".join(parts)
 
@@ -136,7 +141,8 @@ def _leaf(
 
 
 def _open(width: int, height: int, label: str) -> str:
-    return f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
+    kind = "plot wide" if width > _WIDE else "plot"
+    return f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
 
 
 def _short(value: float) -> str:
@@ -144,4 +150,4 @@ def _short(value: float) -> str:
     for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:g}{name}"
-    return f"{value:g}" if value < 10 else rate_text(value)
+    return f"{value:g}"
