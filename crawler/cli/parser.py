@@ -9,14 +9,16 @@ import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter, Token
-from cyclopts.completion import CompletionContext
 
 from crawler.cli.commands import COMMANDS
 from crawler.cli.grammar import DASH, HELP, Operand, Option
 from crawler.cli.program import program_version
+
+if TYPE_CHECKING:
+    from cyclopts.completion import CompletionContext
 
 
 def build() -> App:

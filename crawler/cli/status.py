@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from crawler.audit.archive import is_archive
 from crawler.audit.places import find_job, frontier_of, newest_run, read_json, state_of
 from crawler.cli.amounts import bytes_text, count_text, duration_text, many, rate_text
 from crawler.cli.escape import escape
@@ -19,7 +20,6 @@ from crawler.frontier import open_readonly
 from crawler.model.errors import StorageError
 from crawler.model.frontier import Counts
 from crawler.model.reasons import Outcome
-from crawler.sink.archive import is_archive
 
 _LABEL: Final = 10
 #: Seconds between two looks: a commit a second is all that can be new.
