@@ -126,8 +126,21 @@ def program_version() -> str:
 
 def _complain(message: str, code: int) -> int:
     for number, line in enumerate(message.splitlines() or [""]):
-        print(f"crawler: {escape(line)}" if number == 0 else f"  {escape(line)}", file=sys.stderr)
+        _say(f"crawler: {escape(line)}" if number == 0 else f"  {escape(line)}")
     return code
+
+
+def _say(line: str) -> None:
+    """One line, for grep; a terminal has it broken between words. A path stays whole, to be copied."""
+    if sys.stderr.isatty():
+        import shutil
+        import textwrap
+
+        width = shutil.get_terminal_size((80, 24)).columns
+        line = textwrap.fill(
+            line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    print(line, file=sys.stderr)
 
 
 def _first_line(error: CycloptsError) -> str:

@@ -10,6 +10,8 @@ import os
 import re
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -210,6 +212,19 @@ def test_an_error_says_what_where_why_and_what_to_do(case: Case, capsys: pytest.
     missing = [part for part in (case.where, case.why, case.do) if part not in said[0]]
     assert missing == [], said[0]
     assert "Traceback" not in err
+
+
+def test_a_terminal_has_an_error_broken_between_words() -> None:
+    words = f"stty cols 60; {sys.executable} -m crawler run {'x' * 70}.txt --output y"
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm"}
+    done = subprocess.run(
+        ["script", "-qec", words, "/dev/null"], capture_output=True, text=True, env=environment, check=False
+    )
+    first, *rest = done.stdout.splitlines()
+    assert first == "crawler: seeds file"
+    assert rest[0] == f"  {'x' * 70}.txt:"
+    assert rest[1].startswith("  No such file or directory; name a file with one URL")
+    assert max(map(len, rest[1:])) <= 60
 
 
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
