@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from crawler.content.robots import product_token
+from crawler.engine.addresses import Addresses, LookUp
 from crawler.engine.allowance import Allowance
 from crawler.engine.clock import Clock
 from crawler.engine.comparison import Comparison
@@ -82,6 +83,7 @@ class Circuit:
         allowance: Allowance,
         clock: Clock,
         recrawl: Recrawl | None = None,
+        look_up: LookUp | None = None,
     ) -> None:
         self._politeness = settings.politeness
         key_of = identity.key_of
@@ -167,6 +169,17 @@ class Circuit:
             forget_known=self._forget_known,
             comparison=comparison,
         )
+        self.addresses = None
+        if settings.politeness.per_ip is not None and look_up is not None:
+            self.addresses = Addresses(
+                self.bench,
+                look_up,
+                clock,
+                settings.politeness,
+                keep=settings.http.dns_keep,
+                on_news=lambda: self.feeder.wake.set(),
+            )
+            self.bench.on_left = self.addresses.forget
         self.feeder = Feeder(
             self.bench,
             self.queue,
@@ -184,6 +197,7 @@ class Circuit:
             hurry=self.settler.hurry,
             nudge=self._nudge,
             refuse=desk.refuse,
+            addresses=self.addresses,
         )
         self.replenisher = Replenisher(
             frontier,
@@ -211,6 +225,7 @@ class Circuit:
                 self._unanswered,
                 # What is carried over is in hand before the pages that name it are read.
                 self.bench.come_nearer if recrawl is not None and recrawl.remembers else None,
+                self.addresses,
             )
             for _ in range(workers)
         ]

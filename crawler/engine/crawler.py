@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from crawler.engine.addresses import LookUp
 from crawler.engine.allowance import Allowance
 from crawler.engine.circuit import Circuit, Hooks, Identity
 from crawler.engine.clock import Clock, steady_clock
@@ -60,7 +61,8 @@ class Crawler:
 
     ``seeds`` gives batches of requests and is read while the crawl runs. ``wire`` tells what the session has done.
     ``workers`` is the number of requests in flight, fitted to the open-file limit by whoever made the fetcher.
-    ``allowance``: what is left of the limits, where this is one of several processes.
+    ``allowance``: what is left of the limits, where this is one of several processes. ``look_up``: for ``[politeness]
+    per_ip``.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Crawler:
         allowance: Allowance | None = None,
         clock: Clock | None = None,
         recrawl: Recrawl | None = None,
+        look_up: LookUp | None = None,
     ) -> None:
         self._settings = settings
         self._frontier = frontier
@@ -101,6 +104,7 @@ class Crawler:
             allowance=allowance if allowance is not None else Allowance.own(settings.limits),
             clock=self._clock,
             recrawl=recrawl,
+            look_up=look_up,
         )
         self._carry_over = recrawl.carry_over if recrawl is not None else None
         self._look_again = recrawl.look_again if recrawl is not None else None
@@ -173,6 +177,8 @@ class Crawler:
             await _cancel(stop, *tasks)
             self._results.close()
             self._circuit.parser.close()
+            if self._circuit.addresses is not None:
+                await self._circuit.addresses.close()
             for visit in self._bench:
                 self._bench.slow.note(visit.host, visit.state.mean, visit.state.pages)
             self.meter.slowest = self._bench.slow.slowest()

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crawler.engine.addresses import Addresses
 from crawler.engine.allowance import Allowance, Pacing
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
@@ -66,6 +67,7 @@ class Feeder:
         hurry: Callable[[], None],
         nudge: Callable[[], None],
         refuse: Callable[[AuxRequest, Reason, str | None, float], None],
+        addresses: Addresses | None = None,
     ) -> None:
         self._bench = bench
         self._queue = queue
@@ -82,6 +84,7 @@ class Feeder:
         self._hurry = hurry
         self._nudge = nudge
         self._refuse = refuse
+        self._addresses = addresses
         self.wake = asyncio.Event()
         #: Under ``max_pages``; None: no limit.
         self.pages = allowance.pages
@@ -106,8 +109,17 @@ class Feeder:
             visit = self._bench.pop_due(now) if self.pages is None or self.pages.left() > 0 else None
             if visit is None:
                 await self._wait(now)
-            elif not await self._serve(visit, now):
-                self._bench.starve(visit)
+            elif (
+                self._addresses is not None
+                and visit.state.closed is None
+                and not self._addresses.admits(visit, now)
+            ):
+                continue
+            else:
+                if not await self._serve(visit, now):
+                    self._bench.starve(visit)
+                if self._addresses is not None:
+                    self._addresses.served(visit)
 
     async def _is_held_back(self, pace: Pacing, now: float) -> bool:
         """Is it too early for a request of any host? Then this waited until the pace allows one or, where all workers
@@ -247,6 +259,8 @@ class Feeder:
         visit = job.visit
         job.wait = max(0.0, now - visit.last_answer)
         self._bench.sent(visit)
+        if self._addresses is not None:
+            self._addresses.sent(job)
         if self._pace is not None:
             self._pace.take(now)
         if self.pages is not None and job.is_page:

@@ -71,6 +71,7 @@ class Visit:
         "next_at",
         "on_heap",
         "origins",
+        "parked",
         "per_host",
         "queue",
         "queued",
@@ -106,6 +107,8 @@ class Visit:
         self.leaving = False
         #: The frontier says that its lease is no longer ours: nothing of it counts any more.
         self.lost = False
+        #: It waits for its turn at an address that it shares, and is on the heap again when that comes.
+        self.parked = False
         self.origins: dict[str, OriginRobots] = {}
         #: robots.txt had since the last settlement.
         self.unsaved: list[RobotsEntry] = []
@@ -142,6 +145,8 @@ class Job:
     aux: AuxRequest | None = None
     wait: float = 0.0
     response: Response | None = None
+    #: Where it counts as in flight, with ``[politeness] per_ip``.
+    addresses: tuple[str, ...] = ()
 
     @property
     def is_page(self) -> bool:
@@ -182,6 +187,8 @@ class Workbench:
         self.wanted: dict[str, list[AuxRequest]] = {}
         #: A host with more in the frontier is refilled when fewer URLs than this are left of it.
         self.low_water = 1
+        #: Told of each host that is no longer in hand, where hosts take turns at their addresses.
+        self.on_left: Callable[[Visit], None] | None = None
         #: Do the leases outlast what a request needs to be sent? None: they do not run out.
         self.holds: Callable[[], bool] | None = None
         self.in_flight = 0
@@ -240,7 +247,7 @@ class Workbench:
 
     def schedule(self, visit: Visit) -> None:
         """On to the heap, if it isn't there and has a request to give out."""
-        if visit.on_heap or visit.queued or visit.in_flight >= visit.per_host or visit.lost:
+        if visit.on_heap or visit.queued or visit.parked or visit.in_flight >= visit.per_host or visit.lost:
             return
         visit.on_heap = True
         heapq.heappush(self._heap, (visit.next_at, next(self._order), visit))
@@ -379,6 +386,7 @@ class Workbench:
         self.touched.add(visit)
         # Ending URLs asks the host nothing, so nothing need be waited for.
         visit.next_at = 0.0
+        visit.parked = False
         if visit.hungry:
             return
         if visit.on_heap:
@@ -435,6 +443,8 @@ class Workbench:
         self.touched.discard(visit)
         if self.visits.get(visit.host) is visit:
             del self.visits[visit.host]
+            if self.on_left is not None:
+                self.on_left(visit)
             self.slow.note(visit.host, visit.state.mean, visit.state.pages)
             self.domains.leave(visit.domain)
 

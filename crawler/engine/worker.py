@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from crawler.engine.addresses import Addresses
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
 from crawler.engine.reader import Reader
@@ -47,6 +48,7 @@ class Worker:
         on_answer: Callable[[], None],
         on_unsent: Callable[[], None],
         on_found: Callable[[Sequence[Request]], None] | None = None,
+        addresses: Addresses | None = None,
     ) -> None:
         self._queue = queue
         self._fetcher = fetcher
@@ -62,6 +64,7 @@ class Worker:
         self._on_answer = on_answer
         self._on_unsent = on_unsent
         self._on_found = on_found
+        self._addresses = addresses
 
     async def run(self) -> None:
         """Until cancelled. A job cut off by that is pending as before."""
@@ -73,6 +76,8 @@ class Worker:
                 response, job.response = job.response, None
                 if response is not None and response.release is not None:
                     response.release()
+                if self._addresses is not None:
+                    self._addresses.left(job, None if response is None else response.ip, self._clock())
                 self._queue.task_done()
 
     async def _do(self, job: Job) -> None:
@@ -83,6 +88,8 @@ class Worker:
                 self._on_unsent()
             self._on_answer()
             return
+        if self._addresses is not None:
+            self._addresses.started(job, now)
         if self._bench.started(job.visit, now):
             self._on_answer()
         try:

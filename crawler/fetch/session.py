@@ -186,6 +186,10 @@ class Session:
             # The worker's context has the attempt until its next one, and with it a bomb's 10 MiB.
             attempt.decoder = attempt.answer = None
 
+    async def addresses_of(self, host: str, port: int) -> list[str]:
+        """Where requests to it would be sent, from the answers that connections are made by. Raises ``OSError``."""
+        return await self._pool.addresses_of(host, port)
+
     async def close(self) -> None:
         """Close the session and everything it holds, and let the transports end."""
         self._deadlines.close()

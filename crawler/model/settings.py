@@ -99,6 +99,11 @@ class Politeness:
         flag="--delay",
     )
     per_host: int = _setting(1, "requests in flight to one host", flag="--per-host")
+    per_ip: int | None = _setting(
+        None,
+        "requests in flight to one address, whatever the names of its hosts, and the delay between them; none: names"
+        " alone count",
+    )
     max_crawl_delay: float = _setting(30.0, "a longer Crawl-delay counts as this", unit="s")
     patience: float = _setting(
         600.0, "a host that may not be asked for longer than this is closed for this run", unit="s"

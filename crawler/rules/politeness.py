@@ -77,6 +77,12 @@ def _delay(mean: float, crawl_delay: float, delay: float, settings: Politeness) 
     return max(delay, asked, min(_ADAPT_FACTOR * mean, _ADAPT_LIMIT))
 
 
+def address_delay(state: HostState, delay: float, settings: Politeness) -> float:
+    """Seconds to leave between questions to an address that hosts share, behind one to this host: as for the host,
+    without its Crawl-delay, which is its own."""
+    return _delay(state.mean, 0.0, delay, settings)
+
+
 def with_crawl_delay(state: HostState, crawl_delay: float | None) -> HostState:
     """What the host's robots.txt files ask for, ``None`` if nothing (or if robots.txt is not obeyed). A host
     has a robots.txt for each origin: give the longest."""

@@ -62,6 +62,11 @@ class Plan:
                 f"[frontier] lease = {settings.frontier.lease:g} s: expected at least twice [http] connect_timeout"
                 f" ({settings.http.connect_timeout:g} s)"
             )
+        if settings.politeness.per_ip is not None and settings.http.proxy is not None:
+            raise UsageError(
+                "[politeness] per_ip: behind [http] proxy nobody here knows which address a name leads to; leave one"
+                " of them out"
+            )
         settings = with_processes(settings)
         # The limit is each process's own, and so are its sockets.
         share = share_of(settings, 0)
@@ -143,6 +148,7 @@ class Plan:
                     next_visit=next_visit,
                     on_result=on_result,
                     recrawl=recrawl,
+                    look_up=session.addresses_of,
                 ),
                 session,
             )
