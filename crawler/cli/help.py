@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Final
 
+from crawler.cli.breaking import terminal_width
 from crawler.cli.commands import COMMANDS
 from crawler.cli.grammar import EXIT_CODES, HELP, SOURCES, VALUES, Command, Option
 
@@ -23,7 +23,7 @@ def help_asked(words: Sequence[str]) -> str | None:
     said = words[: words.index("--")] if "--" in words else words
     if words and not HELP.intersection(said):
         return None
-    width = min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
+    width = min(terminal_width(), _WIDEST)
     if words and said[0] in COMMANDS:
         return command_help(said[0], width, everything="--help-all" in said)
     # Of an unknown command the parser knows a better word.

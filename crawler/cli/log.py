@@ -13,9 +13,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TextIO
 
+from crawler.cli.breaking import broken, terminal_width
 from crawler.cli.escape import escape
 
 LEVELS: Final = ("error", "warning", "info", "debug")
+
+#: Where the message of a text line begins: behind its time and level.
+INDENT: Final = 17
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -110,6 +114,8 @@ class Log:
         self._handler.write = write or self._to_stream
 
     def _to_stream(self, line: str) -> None:
+        if self.as_text and self._stream.isatty():
+            line = "\n".join(broken(row, terminal_width(), INDENT) for row in line.split("\n"))
         self._stream.write(line + "\n")
         self._stream.flush()
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from crawler.cli.breaking import broken, terminal_width
 from crawler.cli.commands import COMMANDS
 from crawler.cli.escape import escape
 from crawler.cli.grammar import DASH, HELP
@@ -133,13 +134,7 @@ def _complain(message: str, code: int) -> int:
 def _say(line: str) -> None:
     """One line, for grep; a terminal has it broken between words. A path stays whole, to be copied."""
     if sys.stderr.isatty():
-        import shutil
-        import textwrap
-
-        width = shutil.get_terminal_size((80, 24)).columns
-        line = textwrap.fill(
-            line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
+        line = broken(line, terminal_width(), 2)
     print(line, file=sys.stderr)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TextIO
 
 from crawler.cli.amounts import bytes_text, count_text, duration_text, rate_text
+from crawler.cli.breaking import broken
+from crawler.cli.log import INDENT
 from crawler.engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.segment import Segment
     from rich.table import Table
+    from rich.text import Text
 
     from crawler.cli.log import Log
 
@@ -267,7 +270,6 @@ class Display:
         """Show what ``watch`` says until closed; ``title`` is plain text, escaped already."""
         from rich.console import Console
         from rich.live import Live
-        from rich.text import Text
 
         # `force_terminal` for --progress always; rich itself heeds NO_COLOR and the size of the terminal.
         console = Console(file=self._stream, force_terminal=True, highlight=False, markup=False, emoji=False)
@@ -290,7 +292,7 @@ class Display:
             vertical_overflow="crop",
         )
         self._live.start(refresh=True)
-        self._lines.through(lambda line: console.print(Text(line), soft_wrap=True))
+        self._lines.through(lambda line: console.print(_above(line, console.width), soft_wrap=True))
 
     def _mind_the_width(self, console: Console) -> None:
         """A terminal that is made narrower wraps what stands there, and rich, which goes up by the rows that it wrote,
@@ -308,6 +310,13 @@ class Display:
         if live is not None:
             self._lines.through(None)
             live.stop()
+
+
+def _above(line: str, width: int) -> Text:
+    """A log line over the picture."""
+    from rich.text import Text
+
+    return Text("\n".join(broken(row, width, INDENT) for row in line.split("\n")))
 
 
 class Heartbeat:

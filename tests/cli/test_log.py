@@ -88,3 +88,16 @@ def test_other_loggers_and_later_commands_are_left_alone():
     before = (log.handlers[:], log.level, log.propagate)
     lines("json", lambda log: log.info("x"))
     assert (log.handlers, log.level, log.propagate) == before
+
+
+def test_a_terminal_has_long_lines_broken_between_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    url = "http://a.example/" + "x" * 50
+    for stream, rows in ((Terminal(), 3), (io.StringIO(), 1)):
+        with Log(stream, "text", "info") as lines:
+            lines.logger.info("one two three four five six", extra={"url": url})
+        said = stream.getvalue().splitlines()
+        assert len(said) == rows
+        assert url in said[-1], "what has no blank can be copied"
+        assert [row for row in said[1:] if not row.startswith(" " * 17)] == []
+        assert " ".join(stream.getvalue().split())[9:] == f"info one two three four five six url={url}"
