@@ -120,6 +120,7 @@ class Circuit:
             token_of=token_of,
             max_redirects=settings.http.max_redirects,
             text_digests=recrawl is not None and recrawl.text,
+            late_digests=recrawl is not None and recrawl.late,
         )
         desk = RobotsDesk(
             self.bench,

@@ -42,6 +42,7 @@ class Reader:
         token_of: Callable[[str], str],
         max_redirects: int,
         text_digests: bool = False,
+        late_digests: bool = False,
     ) -> None:
         self._discovery = discovery
         self._parser = parser
@@ -52,6 +53,7 @@ class Reader:
         self._token_of = token_of
         self._max_redirects = max_redirects
         self._text_digests = text_digests
+        self._late_digests = late_digests
 
     async def read(self, request: Request, response: Response) -> Result:
         """O(body). Everything that a page costs after the wire is spent here.
@@ -125,6 +127,9 @@ class Reader:
                 # Of a text that isn't HTML all is content.
                 if reading.html is None:
                     text = digest
+                elif self._late_digests and isinstance(reading.body, bytes):
+                    # What is plain stands in the record as it came.
+                    text = None
                 elif len(body) <= FREELY_PARSED:
                     text = text_digest(body)
                 else:

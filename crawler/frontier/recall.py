@@ -91,6 +91,11 @@ class Recall(Protocol):
         that nothing but its links would ask them again."""
         ...
 
+    async def add_texts(self, digests: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+        """Key, digest and digest of the main text (their first 8 bytes) of pages of the last published run whose main
+        texts were not digested then."""
+        ...
+
     async def compact(self) -> None:
         """Give back to the disk what earlier runs took, where that is worth it."""
         ...

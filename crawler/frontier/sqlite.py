@@ -139,6 +139,9 @@ class SqliteFrontier:
     async def failed(self, after: int, most: int) -> Sequence[tuple[int, str]]:
         return await self._ask(self._store.failed, after, most)
 
+    async def add_texts(self, digests: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+        await self._ask(self._store.add_texts, digests)
+
     async def compact(self) -> None:
         await self._ask(self._store.compact)
 

@@ -287,6 +287,12 @@ EARLIER_BELOW: Final = (
     # Of a URL that is too long the beginning alone is kept, which is another URL.
     " AND e.reason IS NOT 'url_too_long'"
 )
+#: Behind the digest of the body: 9 bytes, and 8 of that (see ``earlier.py``).
+ADD_TEXTS: Final = (
+    f"{_BATCH} UPDATE earlier SET memory = unhex(hex(memory) || hex(new.text)) FROM"
+    f" {_columns('key#', 'digest#', 'text#')} WHERE earlier.key = new.key AND length(earlier.memory) = 17"
+    " AND substr(earlier.memory, 10) = new.digest"
+)
 FAILED: Final = (
     "SELECT id, url FROM urls WHERE id > ? AND kind = 0 AND (outcome = 'failed' OR"
     " (outcome = 'fetched' AND (status >= 500 OR status = 429))) ORDER BY id LIMIT ?"

@@ -31,6 +31,7 @@ from crawler.frontier.schema import URLS
 from crawler.frontier.settling import Settling
 from crawler.frontier.state_file import Ledger, StateFile
 from crawler.frontier.statements import (
+    ADD_TEXTS,
     CARRY,
     CARRY_KNOWN,
     CARRY_WAYS,
@@ -251,6 +252,11 @@ class Store:
     def failed(self, after: int, most: int) -> list[tuple[int, str]]:
         with trouble(self._file.path), unsound(self._file.path):
             return read_failed(self._file.db, after, most)
+
+    def add_texts(self, digests: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+        """As :meth:`Recall.add_texts`; a look-up each."""
+        with self._file.transaction(durable=False):
+            self._file.write(ADD_TEXTS, [[each.hex() for each in one] for one in digests])
 
     def compact(self) -> None:
         """Half of the file empty, and more than 16 MiB: it is written anew, O(what is in it)."""

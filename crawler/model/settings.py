@@ -257,8 +257,8 @@ class Revisit:
     )
     compare: str = _setting(
         "auto",
-        "what tells changed from unchanged: text (the main text, not the shell), body (every byte), auto (text,"
-        " but body in the first run of a job whose delay is 0)",
+        "what tells changed from unchanged: text (the main text, not the shell), body (every byte), auto (text; the"
+        " first run of a job whose delay is 0 leaves digests for the second to make)",
         flag="--compare",
     )
     every: float | None = _setting(None, "a page is asked again no sooner; none: by every run", unit="s")

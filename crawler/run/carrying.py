@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -23,6 +24,7 @@ from crawler.rules.scope import ScopeRules
 from crawler.rules.url import blocked_port, host_of
 from crawler.run.assembly import Plan
 from crawler.run.configuration import settings_as_dict
+from crawler.run.late_digests import LateDigests
 from crawler.run.start import Start
 from crawler.run.values import without_credentials
 
@@ -35,6 +37,9 @@ _SEEDS: Final = 16_384
 CARRIED: Final = "carried_over"
 #: In that account: what decided which links the last published run followed.
 FOLLOWED: Final = "followed"
+#: In that account: digests of main texts were put off; and the last published run has put them off.
+LATE: Final = "late_digests"
+LATE_IN: Final = "late_digests_in"
 #: Of ``[scope]``.
 _FOLLOWING: Final = (
     *("kind", "depth", "allow", "deny", "seed_redirects", "types"),
@@ -57,17 +62,28 @@ async def comparing(plan: Plan, frontier: RunFrontier) -> Recrawl | None:
         return None
     remembers = await frontier.remembers()
     compare = settings.revisit.compare
-    text = compare == "text" or (compare == "auto" and (remembers or settings.politeness.delay > 0))
+    late = (
+        compare == "auto"
+        and not remembers
+        and settings.politeness.delay == 0
+        and settings.output.body == "html"
+        and settings.output.upload is None
+    )
     look = LastLook(EarlierRun(plan, frontier), frontier).run if remembers else None
-    return Recrawl(frontier, remembers, text, look_again=look)
+    return Recrawl(frontier, remembers, compare != "body", late, look_again=look)
 
 
-async def recrawl_of(start: Start, frontier: RunFrontier, extra: dict[str, Any]) -> Recrawl | None:
-    """The same, with what is still to be carried over."""
+async def recrawl_of(
+    start: Start, frontier: RunFrontier, extra: dict[str, Any], runs: Path
+) -> Recrawl | None:
+    """The same, with what is still to be carried over. ``runs``: the folder of all runs."""
     recrawl = await comparing(start.plan, frontier)
+    if recrawl is not None and recrawl.late and LATE not in extra:
+        extra[LATE] = True
+        await frontier.note_run(extra)
     if recrawl is None or not recrawl.remembers or CARRIED in extra:
         return recrawl
-    return replace(recrawl, carry_over=CarryOver(start.plan, frontier, recrawl.frontier, extra).run)
+    return replace(recrawl, carry_over=CarryOver(start.plan, frontier, recrawl.frontier, extra, runs).run)
 
 
 def published_of(known: Run | None) -> dict[str, Any]:
@@ -75,9 +91,10 @@ def published_of(known: Run | None) -> dict[str, Any]:
     if known is None:
         return {}
     if not (known.finished and known.extra.get("code") == 0):
-        return {FOLLOWED: known.extra[FOLLOWED]} if FOLLOWED in known.extra else {}
+        return {name: known.extra[name] for name in (FOLLOWED, LATE_IN) if name in known.extra}
     ways = {_followed(start.get("settings", {})) for start in known.extra.get("starts", [])}
-    return {FOLLOWED: ways.pop()} if len(ways) == 1 else {}
+    said = {FOLLOWED: ways.pop()} if len(ways) == 1 else {}
+    return said | {LATE_IN: known.run_id} if known.extra.get(LATE) else said
 
 
 def _followed(settings: Mapping[str, Any]) -> str:
@@ -161,16 +178,26 @@ class CarryOver:
     A 304 brings no links, and what is remembered of them is what was followed then: where other settings decide that
     now, all pages are asked whole, and where a seed has gone, those of its scope."""
 
-    def __init__(self, plan: Plan, frontier: RunFrontier, recall: Recall, extra: dict[str, Any]) -> None:
+    def __init__(
+        self, plan: Plan, frontier: RunFrontier, recall: Recall, extra: dict[str, Any], runs: Path
+    ) -> None:
         self._earlier = EarlierRun(plan, frontier)
         self._frontier = frontier
         self._recall = recall
         self._extra = extra
+        self._late: LateDigests | None = None
+        if plan.settings.revisit.compare != "body" and LATE_IN in extra:
+            self._late = LateDigests(runs / Path(str(extra[LATE_IN])).name, recall, plan.key_of(frontier))
         self._whole = extra.get(FOLLOWED) != _followed(settings_as_dict(plan.settings))
 
     async def run(self, stopped: Callable[[], bool]) -> None:
         """O(pages of the last published run): 20 microseconds each."""
         after = number = left = 0
+        if self._late is not None:
+            if not await self._late.run(stopped):
+                return
+            del self._extra[LATE_IN]
+            await self._frontier.note_run(self._extra)
         if self._whole:
             log.info(
                 "links are followed by other settings than in the last published run: all pages are read again"

@@ -136,7 +136,7 @@ async def _to_files(start: Start) -> Ending:
                 resumed=run.resumed,
                 before=run.extra,
                 folders=folders,
-                recrawl=await recrawl_of(start, frontier, run.extra),
+                recrawl=await recrawl_of(start, frontier, run.extra, place.parent),
             )
         return await end(start, frontier, folder, run.run_id, run.extra, crawled)
 
@@ -257,7 +257,7 @@ async def _crawl_together(
         locks=[lock.descriptor for lock in locks],
         before=Account(examples=run.extra.get("examples", {}), noted=run.extra.get("noted", {})),
     )
-    recrawl = await recrawl_of(start, frontier, run.extra)
+    recrawl = await recrawl_of(start, frontier, run.extra, place.parent)
     watched = outlook.watched(batches)
     with start.signals.stopping(team), _watching(start, team, folders, outlook):
         start.on_start(RunInfo(start.job, run.run_id, run.resumed, team.snapshot))

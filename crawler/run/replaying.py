@@ -33,7 +33,17 @@ from crawler.sink.unwarc import ArchiveReader
 #: What is read out of an answer again; everything else of a record is the crawl's.
 EXTRACTED: Final = (
     *("status", "http_version", "content_type", "charset", "body_bytes", "truncated", "digest", "etag"),
-    *("last_modified", "title", "canonical", "language", "links_count", "links", "redirect_to", "body"),
+    *(
+        "text_digest",
+        "last_modified",
+        "title",
+        "canonical",
+        "language",
+        "links_count",
+        "links",
+        "redirect_to",
+        "body",
+    ),
 )
 _METADATA: Final = ("open_graph", "json_ld")
 #: A body that is read in less than the crawl would give it is no other body.
@@ -90,7 +100,12 @@ class Replay:
             ScopeRules(Scope()), Known(1), Meter(), depth=0, max_url=self._max_url, key_of=_key
         )
         reader = Reader(
-            discovery, parser, self._output, token_of=lambda _: "crawler", max_redirects=Http().max_redirects
+            discovery,
+            parser,
+            self._output,
+            token_of=lambda _: "crawler",
+            max_redirects=Http().max_redirects,
+            text_digests=True,
         )
         archive = ArchiveReader(self._folder)
         try:
@@ -128,6 +143,9 @@ class Replay:
         request = Request(before["url"], _key(before["url"]), before["host"], depth=before["depth"])
         result = await reader.read(request, response)
         made = record_of(result, before["run_id"], links=self._output.links, headers=self._output.headers)
+        if before.get("text_digest") is None:
+            # Nothing was to be compared by it, or it was put off.
+            made["text_digest"] = None
         record = {**before, **{name: made[name] for name in EXTRACTED}}
         record = self._with_metadata(record)
         if self._output.metadata:

@@ -33,15 +33,16 @@ def changes_of(ended):
     return Counter(record["change"] for record in ended.records)
 
 
-@pytest.mark.parametrize("validators", [True, False], ids=["etag", "none"])
-def test_the_second_run_says_exactly_what_has_changed(site, crawl, validators):
+@pytest.mark.parametrize(("validators", "compare"), [(True, "auto"), (False, "text")], ids=["etag", "none"])
+def test_the_second_run_says_exactly_what_has_changed(site, crawl, validators, compare):
     """Show 1: 5 % changed in content, 20 % in their shell, 3 % gone, 2 % new."""
     site.robots(status=404)
     versions = Versions(site, validators=validators)
     seeds = serve(versions)
-    options = {"depth": "none", "compare": "text", "no_links": True}
+    options = {"depth": "none", "compare": compare, "no_links": True}
     first = crawl(seeds, **options)
     assert first.code == 0, first
+    assert {record["text_digest"] is None for record in first.records} == {compare == "auto"}
     assert changes_of(first) == {"new": PAGES}
     assert len(first.by_url) == PAGES
     whole, versions.bytes = versions.bytes, 0
@@ -84,6 +85,42 @@ def test_the_second_run_says_exactly_what_has_changed(site, crawl, validators):
         assert Counter(r["outcome"] for r in second.records)["not_modified"] == untouched
         assert versions.bytes <= 0.3 * whole, versions.bytes / whole
     verify(crawl)
+
+
+@pytest.mark.parametrize("compress", ["none", "zstd"])
+def test_digests_put_off_by_the_first_run_are_made_by_the_second(site, crawl, compress):
+    """Once, also where that one is not published."""
+    site.robots(status=404)
+    versions = Versions(site, validators=False)
+    seeds = serve(versions, 10)
+    site.answer(
+        "/p/9", reply("caf\xe9 <p>x".encode("latin-1"), 200, {"Content-Type": "text/html; charset=latin-1"})
+    )
+    first = crawl(seeds, compress=compress)
+    versions.tokens["/p/1"] += 1
+    stopped = crawl(seeds, config={"gate": {"required": [site.url("/none")]}})
+    assert stopped.code == 5
+    assert "digested" in stopped.stderr
+    assert stopped.manifest["changes"] == {"unchanged": len(versions.texts)}
+    third = crawl(seeds, config="")
+    assert "digested" not in third.stderr
+    assert third.manifest["changes"] == {"unchanged": len(versions.texts)}
+    assert {record["text_digest"] is None for record in third.records} == {False}
+    assert first.code == third.code == 0
+
+
+def test_digests_put_off_whose_bodies_have_gone(site, crawl):
+    site.robots(status=404)
+    versions = Versions(site, validators=False)
+    seeds = serve(versions, 3)
+    first = crawl(seeds)
+    for part in first.parts:
+        part.unlink()
+    versions.tokens["/p/1"] += 1
+    second = crawl(seeds)
+    assert second.code == 0
+    assert second.manifest["changes"] == {"unchanged": 2, "changed": 1}
+    assert "cannot be read" in second.stderr
 
 
 def test_what_a_304_page_led_to_is_asked_again(site, crawl):
