@@ -184,6 +184,7 @@ def test_user_and_password_reach_nothing_that_is_written(site, dns, crawl, tmp_p
     assert (wrong.code, none.code) == (2, 2)
     assert "the user or password" in wrong.stderr
     assert "it wants a password" in none.stderr
+    assert "write redis://USER:PASSWORD@HOST" in none.stderr
     written = b"".join(path.read_bytes() for path in ended.job_folder.rglob("*") if path.is_file())
     assert b"s3cret" not in written
     assert "s3cret" not in ended.stderr + checked.stderr + checked.stdout.decode()

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from crawler.frontier.redis.address import Address
 from crawler.frontier.redis.scripts import Script, text_of
-from crawler.model.errors import StorageError, UsageError
+from crawler.model.errors import KEPT, StorageError, UsageError
 
 try:
     import redis.exceptions as faults
@@ -242,7 +242,7 @@ def _trouble(address: Address) -> Iterator[None]:
         if text.startswith("GONE"):
             raise StorageError(
                 f"{address}: the run is not there any more: the store was emptied or restarted without what it had been"
-                " told (appendonly no), or another start has given the run up"
+                " told (appendonly no), or another start has given the run up; run again, which starts anew"
             ) from error
         if "WRONGTYPE" in text:
             raise StorageError(
@@ -255,11 +255,12 @@ def _trouble(address: Address) -> Iterator[None]:
             ) from error
         if text.startswith(("MISCONF", "NOPERM", "NOAUTH", "WRONGPASS")):
             raise StorageError(
-                f"{address}: it cannot be written ({text}); nothing committed is lost"
+                f"{address}: it cannot be written ({text}); nothing committed is lost: mend the store, or the rights of"
+                " its user, and run again"
             ) from error
-        raise StorageError(f"{address}: {text}; nothing committed is lost") from error
+        raise StorageError(f"{address}: {text}; {KEPT}") from error
     except faults.RedisError as error:
-        raise StorageError(f"{address}: {_said(error)}; nothing committed is lost") from error
+        raise StorageError(f"{address}: {_said(error)}; {KEPT}") from error
 
 
 @contextmanager
@@ -275,27 +276,32 @@ def _opening(address: Address) -> Iterator[None]:
         given = (
             "the user or password in [frontier] url is wrong" if address.password else "it wants a password"
         )
-        raise UsageError(f"{address}: {given} ({_said(error)})") from error
+        raise UsageError(f"{address}: {given} ({_said(error)}); write redis://USER:PASSWORD@HOST") from error
     except faults.InvalidResponse as error:
-        raise UsageError(f"{address}: what answers there is not a Redis ({_said(error):.80})") from error
+        raise UsageError(
+            f"{address}: what answers there is not a Redis ({_said(error):.80}); mend [frontier] url"
+        ) from error
     except faults.ResponseError as error:
-        raise UsageError(f"{address}: {_said(error)}") from error
+        raise UsageError(f"{address}: {_said(error)}; mend the store, or [frontier] url") from error
     except _AWAY as error:
         raise StorageError(
             f"{address}: no store answers there ({_said(error)}); start it, or mend [frontier] url; nothing was fetched"
         ) from error
     except faults.RedisError as error:
-        raise UsageError(f"{address}: {_said(error)}") from error
+        raise UsageError(f"{address}: {_said(error)}; mend the store, or [frontier] url") from error
 
 
 def _require_version(address: Address, info: dict[str, Any]) -> None:
     said = str(info.get("redis_version", ""))
     found = re.match(r"(\d+)\.(\d+)", said)
     if found is None:
-        raise UsageError(f"{address}: what answers there is not a Redis (it does not say its version)")
+        raise UsageError(
+            f"{address}: what answers there is not a Redis (it does not say its version); mend [frontier] url"
+        )
     if (int(found[1]), int(found[2])) < OLDEST:
         raise UsageError(
-            f"{address}: Redis {said} is too old; a shared frontier needs {OLDEST[0]}.{OLDEST[1]} or later"
+            f"{address}: Redis {said} is too old; a shared frontier needs {OLDEST[0]}.{OLDEST[1]} or later: update it,"
+            " or name another"
         )
 
 

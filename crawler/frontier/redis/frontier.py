@@ -179,7 +179,8 @@ class RedisFrontier:
             yield
         except (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError) as error:
             raise StorageError(
-                f"{self._store}: the state of the job is damaged (it holds what no crawler writes: {error})"
+                f"{self._store}: the state of the job is damaged (it holds what no crawler writes: {error});"
+                " give the job another name"
             ) from error
 
     # -- add ---------------------------------------------------------------------------------------------
@@ -537,7 +538,9 @@ async def _join(
             )
         if others:
             who = ", ".join(other.decode("utf-8", "replace") for other in others)
-            raise JobActive(f"another run of this job is active: {who} ({store})")
+            raise JobActive(
+                f"another run of this job is active: {who} ({store}); wait for its end, or stop it"
+            )
         if not left:
             return number
 
