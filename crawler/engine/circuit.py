@@ -28,6 +28,7 @@ from crawler.engine.recrawl import Recrawl
 from crawler.engine.replenisher import Replenisher
 from crawler.engine.results import ResultQueue
 from crawler.engine.robots_desk import RobotsDesk
+from crawler.engine.robots_loader import RobotsLoader
 from crawler.engine.settler import Settler
 from crawler.engine.sitemap_desk import SitemapDesk
 from crawler.engine.trap_watch import TrapWatch
@@ -122,6 +123,15 @@ class Circuit:
             text_digests=recrawl is not None and recrawl.text,
             late_digests=recrawl is not None and recrawl.late,
         )
+        # Each needs the other: it hands texts over, and is told what delay was in them.
+        self.loader = RobotsLoader(
+            frontier,
+            self.bench,
+            token_of=token_of,
+            on_rules=lambda visit: desk.learn_delay(visit),
+            on_loaded=lambda: self.feeder.wake.set(),
+        )
+        self.bench.on_robots = partial(self.loader.came, stored=True)
         desk = RobotsDesk(
             self.bench,
             self.meter,
@@ -129,6 +139,7 @@ class Circuit:
             politeness=settings.politeness,
             token_of=token_of,
             key_of=key_of,
+            loader=self.loader,
         )
         self.sitemaps = SitemapDesk(
             frontier,
@@ -199,6 +210,7 @@ class Circuit:
             nudge=self._nudge,
             refuse=desk.refuse,
             addresses=self.addresses,
+            rules_of=self.loader.rules_of,
         )
         self.replenisher = Replenisher(
             frontier,

@@ -143,6 +143,7 @@ class Crawler:
             seeder,
             asyncio.create_task(self._feeder.run(), name="feeder"),
             asyncio.create_task(self._replenisher.run(), name="replenisher"),
+            asyncio.create_task(self._circuit.loader.run(), name="robots"),
         ]
         workers = [
             asyncio.create_task(worker.run(), name=f"worker-{n}")

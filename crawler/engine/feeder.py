@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crawler.engine.addresses import Addresses
+from crawler.content.robots import Robots as RobotsRules
 from crawler.engine.allowance import Allowance, Pacing
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
@@ -35,6 +36,8 @@ _LOOK_AGAIN = 0.25
 _LEAST_PAUSE = 0.01
 #: Seconds between two looks whether leases have been renewed.
 _CUT_OFF = 0.25
+#: Those of an empty file.
+_NO_RULES = RobotsRules.parse(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Held:
 
 class Feeder:
     """``token_of`` a host is the name that its robots.txt rules are looked up by. ``refuse`` is told of a robots.txt
-    that its host, closed for this run, isn't asked for."""
+    that its host, closed for this run, isn't asked for; ``rules_of`` answers None where rules have to be read again,
+    and sees to it that their host is fed again."""
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Feeder:
         hurry: Callable[[], None],
         nudge: Callable[[], None],
         refuse: Callable[[AuxRequest, Reason, str | None, float], None],
+        rules_of: Callable[[Visit, OriginRobots], RobotsRules | None],
         addresses: Addresses | None = None,
     ) -> None:
         self._bench = bench
@@ -85,6 +90,7 @@ class Feeder:
         self._nudge = nudge
         self._refuse = refuse
         self._addresses = addresses
+        self._rules_of = rules_of
         self.wake = asyncio.Event()
         #: Under ``max_pages``; None: no limit.
         self.pages = allowance.pages
@@ -224,7 +230,7 @@ class Feeder:
             return None
         origin = origin_of(request.url)
         known = visit.origins.setdefault(origin, OriginRobots())
-        if known.asking:
+        if known.asking or known.loading:
             return Held(None)
         entry = known.entry
         # One that expires before the host may be asked again is good for one URL: else it would be asked for ever.
@@ -243,17 +249,21 @@ class Feeder:
                 seed=request.seed or request.url,
             )
             return AuxRequest(robots, visit.host, origin)
-        known.fresh = False
         if entry.reason is not None:
+            known.fresh = False
             verdict = robots_closing(entry, now, self._politeness)
             return Held(entry.expires) if verdict is None else _unasked(request, *verdict, now)
-        if not known.heard and request.depth == 0 and known.rules is not None:
+        rules = self._rules_of(visit, known) if known.size else _NO_RULES
+        if rules is None:
+            return Held(None)
+        known.fresh = False
+        if not known.heard and request.depth == 0:
             known.heard = True
-            self._sitemaps.invite(visit, request, known.rules.sitemaps)
+            self._sitemaps.invite(visit, request, rules.sitemaps)
         token = self._token_of(visit.host)
-        if known.rules is None or known.rules.allows(token, request.url):
+        if rules.allows(token, request.url):
             return None
-        return Skipped(request, Reason.ROBOTS_DISALLOWED, known.rules.rule(token, request.url), now)
+        return Skipped(request, Reason.ROBOTS_DISALLOWED, rules.rule(token, request.url), now)
 
     async def _send(self, job: Job, now: float) -> None:
         visit = job.visit

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from crawler.content.robots import Robots as RobotsRules
 from crawler.engine.meter import Meter
+from crawler.engine.robots_loader import RobotsLoader
 from crawler.engine.workbench import AuxRequest, OriginRobots, Visit, Workbench
 from crawler.model.frontier import RobotsEntry
 from crawler.model.reasons import Reason
@@ -32,6 +32,7 @@ class RobotsDesk:
         politeness: Politeness,
         token_of: Callable[[str], str],
         key_of: Callable[[str], bytes],
+        loader: RobotsLoader,
     ) -> None:
         self._bench = bench
         self._meter = meter
@@ -39,6 +40,7 @@ class RobotsDesk:
         self._politeness = politeness
         self._token_of = token_of
         self._key_of = key_of
+        self._loader = loader
 
     def learn(self, aux: AuxRequest, result: Result, now: float) -> None:
         """An answer has come: retry, follow, or hand the verdict to the host that waits."""
@@ -128,18 +130,22 @@ class RobotsDesk:
         known.attempt = 0
         known.entry = replace(entry, body=b"")
         known.fresh = True
-        known.rules = RobotsRules.parse(entry.body) if entry.reason is None else None
+        self._loader.came(visit.host, known, entry, stored=False)
         visit.unsaved.append(entry)
         visit.forget_origins()
-        token = self._token_of(visit.host)
-        delays = [
-            origin.rules.crawl_delay(token) or 0.0
-            for origin in visit.origins.values()
-            if origin.rules is not None
-        ]
-        most, before = self._politeness.max_crawl_delay, visit.state.crawl_delay
-        visit.state = with_crawl_delay(visit.state, max(delays, default=0.0))
-        if before <= most < visit.state.crawl_delay:
-            self._meter.note("long_crawl_delay", visit.host, f"{visit.state.crawl_delay:g} s")
+        self.set_delay(visit)
         self._bench.touched.add(visit)
         self._bench.feed_again(visit)
+
+    def learn_delay(self, visit: Visit) -> None:
+        """A long one has been read after its answer: its Crawl-delay counts from there on."""
+        self.set_delay(visit)
+        self._bench.paused(visit)
+
+    def set_delay(self, visit: Visit) -> None:
+        """The longest Crawl-delay of the host's origins; while one has not been read, no shorter one than before."""
+        before = visit.state.crawl_delay
+        delays = [before if known.delay is None else known.delay for known in visit.origins.values()]
+        visit.state = with_crawl_delay(visit.state, max(delays, default=0.0))
+        if before <= self._politeness.max_crawl_delay < visit.state.crawl_delay:
+            self._meter.note("long_crawl_delay", visit.host, f"{visit.state.crawl_delay:g} s")

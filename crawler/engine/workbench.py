@@ -34,14 +34,22 @@ _MOST_ORIGINS: Final = 8
 
 @dataclass(slots=True)
 class OriginRobots:
-    """What is known of one origin's robots.txt. ``rules`` is parsed from ``entry`` where there is one to obey.
+    """What is known of one origin's robots.txt. ``entry`` is without its text, which is ``size`` bytes, 0 where there
+    is nothing to obey.
 
+    Its rules stand on the shelf (:mod:`crawler.engine.robots_loader`). ``loading``: they are read again; ``looks`` were
+    taken for their text; ``rules``: they were read, and nobody has judged by them yet. ``delay``: the Crawl-delay in
+    it, None until it has been read.
     ``asking``: its request is under way. ``ask_at``: Unix seconds before which it isn't asked again;
     ``attempt`` counts the tries made. ``fresh``: no URL has been judged by ``entry`` yet. ``heard``: the sitemaps that
     it names have been looked at.
     """
 
     entry: RobotsEntry | None = None
+    size: int = 0
+    delay: float | None = 0.0
+    loading: bool = False
+    looks: int = 0
     rules: Robots | None = None
     asking: bool = False
     ask_at: float = 0.0
@@ -194,6 +202,8 @@ class Workbench:
         self.in_flight = 0
         #: When the first host came.
         self._began = math.inf
+        #: Told of each robots.txt that comes with a lease.
+        self.on_robots: Callable[[str, OriginRobots, RobotsEntry], None] | None = None
 
     def __len__(self) -> int:
         return len(self.visits)
@@ -230,8 +240,9 @@ class Workbench:
         visit = Visit(lease, self.domains.enter(lease.host, lease.domain_pages), delay, per_host, now)
         for origin, entry in lease.robots.items():
             if robots_counts(entry, now, self._began):
-                rules = Robots.parse(entry.body) if entry.reason is None else None
-                visit.origins[origin] = OriginRobots(replace(entry, body=b""), rules)
+                known = visit.origins[origin] = OriginRobots(replace(entry, body=b""))
+                if self.on_robots is not None:
+                    self.on_robots(lease.host, known, entry)
         visit.forget_origins()
         visit.aux.extend(self.wanted.pop(lease.host, ()))
         visit.invited = invited
@@ -361,6 +372,12 @@ class Workbench:
         else:
             visit.queue.appendleft(job.request)
         self.schedule(visit)
+
+    def paused(self, visit: Visit) -> None:
+        """Its delay has been learnt after its last answer."""
+        pause = delay_of(visit.state, visit.delay, self._settings)
+        visit.next_at = max(visit.next_at, max(visit.last_answer, visit.last_start) + pause)
+        self.touched.add(visit)
 
     def cut_off(self, job: Job, now: float) -> None:
         """It was sent, and its answer isn't waited for: pending as before, but the host has been asked."""

@@ -8,9 +8,17 @@ from typing import Any, Final
 import apsw
 import orjson
 
-from crawler.frontier.rows import HOST, REQUEST, ROBOTS, read_host, read_request, read_robots
+from crawler.frontier.rows import HOST, REQUEST, ROBOTS, host_of, read_host, read_request, read_robots
 from crawler.frontier.run_state import DEPTH_LATE, Run
-from crawler.model.frontier import OWN_PENDING, Counts, FileMark, HostKnowledge, HostLoad, Knowledge
+from crawler.model.frontier import (
+    OWN_PENDING,
+    Counts,
+    FileMark,
+    HostKnowledge,
+    HostLoad,
+    Knowledge,
+    RobotsEntry,
+)
 from crawler.model.reasons import Outcome, Reason
 
 #: What a run may be called.
@@ -53,6 +61,15 @@ def know_host(db: apsw.Connection, name: str) -> HostKnowledge | None:
     ).fetchall()
     robots = {entry.origin: entry for (row,) in rows for entry in [read_robots(orjson.loads(row))]}
     return HostKnowledge(read_host(orjson.loads(state)), bool(seen), waiting, bool(leased), robots)
+
+
+def know_robots(db: apsw.Connection, origin: str) -> RobotsEntry | None:
+    """The robots.txt of one origin: of a host there may be thousands, by their ports."""
+    rows: Any = db.execute(
+        f"SELECT json_array({ROBOTS}) FROM robots r JOIN hosts h ON h.id = r.host WHERE h.name = ? AND r.origin = ?",
+        (host_of(origin), origin),
+    ).fetchall()
+    return read_robots(orjson.loads(rows[0][0])) if rows else None
 
 
 def hosts_below(db: apsw.Connection, domain: str) -> list[str]:

@@ -423,6 +423,10 @@ class MemoryFrontier:
             host=self._hosts[url.request.host].state,
         )
 
+    async def robots(self, origin: str) -> RobotsEntry | None:
+        host = self._hosts.get(host_of(origin))
+        return None if host is None else host.robots.get(origin)
+
     async def files(self) -> Sequence[FileMark]:
         return [self._files[name] for name in sorted(self._files)]
 

@@ -13,7 +13,17 @@ from typing import Any, ParamSpec, TypeVar
 from crawler.frontier.recall import Before, Carried, Earlier
 from crawler.frontier.run_state import Run
 from crawler.frontier.store import Store
-from crawler.model.frontier import Counts, FileMark, Held, HostLoad, Knowledge, Settled, Settlement, Taken
+from crawler.model.frontier import (
+    Counts,
+    FileMark,
+    Held,
+    HostLoad,
+    Knowledge,
+    RobotsEntry,
+    Settled,
+    Settlement,
+    Taken,
+)
 from crawler.model.request import Request
 
 P = ParamSpec("P")
@@ -94,6 +104,9 @@ class SqliteFrontier:
 
     async def know(self, key: bytes) -> Knowledge | None:
         return await self._ask(self._store.know, key)
+
+    async def robots(self, origin: str) -> RobotsEntry | None:
+        return await self._ask(self._store.robots, origin)
 
     async def files(self) -> Sequence[FileMark]:
         return await self._ask(self._store.files)

@@ -22,7 +22,7 @@ from crawler.frontier.earlier import (
     read_failed,
     read_unnamed,
 )
-from crawler.frontier.knowledge import counts, files, know, loads, read_run, read_salt, recount
+from crawler.frontier.knowledge import counts, files, know, know_robots, loads, read_run, read_salt, recount
 from crawler.frontier.leasing import Leasing
 from crawler.frontier.recall import Before, Carried, Earlier
 from crawler.frontier.rows import encode
@@ -41,7 +41,17 @@ from crawler.frontier.statements import (
     SEEN_HOSTS,
 )
 from crawler.frontier.trouble import trouble, unsound
-from crawler.model.frontier import Counts, FileMark, Held, HostLoad, Knowledge, Settled, Settlement, Taken
+from crawler.model.frontier import (
+    Counts,
+    FileMark,
+    Held,
+    HostLoad,
+    Knowledge,
+    RobotsEntry,
+    Settled,
+    Settlement,
+    Taken,
+)
 from crawler.model.request import Request
 
 #: Bytes: less is not worth writing the file anew.
@@ -122,6 +132,10 @@ class Store:
     def know(self, key: bytes) -> Knowledge | None:
         with trouble(self._file.path), unsound(self._file.path):
             return know(self._file.db, key)
+
+    def robots(self, origin: str) -> RobotsEntry | None:
+        with trouble(self._file.path), unsound(self._file.path):
+            return know_robots(self._file.db, origin)
 
     def files(self) -> list[FileMark]:
         with trouble(self._file.path), unsound(self._file.path):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from crawler.model.exchange import Exchange
-from crawler.model.frontier import Counts, FileMark, Held, Knowledge, Settled, Settlement, Taken
+from crawler.model.frontier import Counts, FileMark, Held, Knowledge, RobotsEntry, Settled, Settlement, Taken
 from crawler.model.request import Request
 from crawler.model.response import Response
 from crawler.model.results import Result
@@ -74,6 +74,14 @@ class Expiring(Protocol):
     def holds(self, seconds: float) -> bool:
         """Do our leases outlast the next ``seconds``, by the monotonic clock? O(1)."""
         ...
+
+
+@runtime_checkable
+class RobotsKeeper(Protocol):
+    """A frontier that can be asked for a robots.txt that was settled: without it one whose rules had to go is asked of
+    its server anew."""
+
+    async def robots(self, origin: str) -> RobotsEntry | None: ...
 
 
 class Sink(Protocol):

@@ -129,6 +129,10 @@ class Store:
         found: list[bytes | None] = await self.patiently(lambda: self._client.hmget(key, fields))
         return found
 
+    async def field_of_job(self, name: str, field: str) -> bytes | None:
+        found: bytes | None = await self.patiently(lambda: self._client.hget(self._key[:-4] + name, field))
+        return found
+
     async def members_of_job(self, name: str) -> set[bytes]:
         found: set[bytes] = await self.patiently(lambda: self._client.smembers(self._key[:-4] + name))
         return found

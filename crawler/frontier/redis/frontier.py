@@ -46,6 +46,7 @@ from crawler.model.frontier import (
     HostLoad,
     Knowledge,
     Lease,
+    RobotsEntry,
     Settled,
     Settlement,
     Taken,
@@ -439,6 +440,13 @@ class RedisFrontier:
                 not_before=self._clock.heard(float(not_before)),
                 host=read_host(self._clock.heard(float(due)), state, learnt),
             )
+
+    async def robots(self, origin: str) -> RobotsEntry | None:
+        found = await self._store.field_of_job(f"r:{host_of(origin)}", origin)
+        if found is None:
+            return None
+        with self._unsound():
+            return read_robots([origin.encode(), found], self._oldest).get(origin)
 
     async def files(self) -> Sequence[FileMark]:
         found = await self._store.hash_of_run(self._generation, "files")
