@@ -17,6 +17,7 @@ from crawler.model.frontier import (
     RobotsEntry,
     Settlement,
 )
+from crawler.model.protocols import RobotsKeeper
 from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Kind, Request
 from tests.frontier.vocabulary import (
@@ -297,6 +298,11 @@ async def test_what_a_host_taught_comes_back_with_it(frontier: RunFrontier) -> N
     assert leases["a"].state == state
     assert leases["a"].robots == {"http://a:81": robots}
     assert leases["[::1]"].robots == {failed.origin: failed}
+    assert isinstance(frontier, RobotsKeeper)
+    assert await frontier.robots("http://a:81") == robots
+    assert await frontier.robots("https://[::1]:8443") == failed
+    assert await frontier.robots("http://a:82") is None
+    assert await frontier.robots("http://b:81") is None
     newer = replace(robots, body=b"", status=404, fetched_at=NOW + 5)
     await frontier.settle(NOW, settlement(leases["a"], robots=[newer], hosts=[give_back(leases["a"])]))
     assert (await take_one(frontier)).robots == {"http://a:81": newer}
