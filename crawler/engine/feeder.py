@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crawler.engine.addresses import Addresses
 from crawler.content.robots import Robots as RobotsRules
+from crawler.engine.addresses import Addresses
 from crawler.engine.allowance import Allowance, Pacing
 from crawler.engine.clock import Clock
 from crawler.engine.meter import Meter
