@@ -7,7 +7,8 @@ and ``take`` may be undone, and the same command adds the seeds again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +57,7 @@ from crawler.model.request import Request
 
 #: Bytes: less is not worth writing the file anew.
 _COMPACTED_FROM: Final = 16 * 1024 * 1024
+_COMPACTING_KIB: Final = 2048
 
 
 class Store:
@@ -167,7 +169,7 @@ class Store:
 
     def begin_next(self, run_id: str, now: float, extra: Mapping[str, Any], published: bool) -> None:
         """As :meth:`Recall.begin_next`. O(hosts + what the published run had that was no page)."""
-        with self._file.transaction(durable=True) as ledger:
+        with self._spilling(), self._file.transaction(durable=True) as ledger:
             run = read_run(self._file.db)
             if run is not None and not run.finished:
                 raise ValueError(f"run {run.run_id} is not finished")
@@ -273,11 +275,29 @@ class Store:
             self._file.write(ADD_TEXTS, [[each.hex() for each in one] for one in digests])
 
     def compact(self) -> None:
-        """Half of the file empty, and more than 16 MiB: it is written anew, O(what is in it)."""
+        """Half of the file empty, and more than 16 MiB: it is written anew. O(what is in it), and little memory."""
+        db = self._file.db
         with trouble(self._file.path):
-            pages, free = self._file.db.pragma("page_count"), self._file.db.pragma("freelist_count")
-            if free * 2 > pages and free * self._file.db.pragma("page_size") > _COMPACTED_FROM:
-                self._file.db.execute("VACUUM")
+            pages, free = db.pragma("page_count"), db.pragma("freelist_count")
+            if free * 2 > pages and free * db.pragma("page_size") > _COMPACTED_FROM:
+                kept = db.pragma("cache_size")
+                # Each page is met once, and the new file has a cache as large.
+                db.pragma("cache_size", -_COMPACTING_KIB)
+                try:
+                    with self._spilling():
+                        db.execute("VACUUM")
+                finally:
+                    db.pragma("cache_size", kept)
+
+    @contextmanager
+    def _spilling(self) -> Iterator[None]:
+        """What is temporary is in memory, where a crawl's small things belong. What grows with the URLs, a file that is
+        written anew (it took as much memory as it is long) or an index that is made, has a file of its own."""
+        self._file.db.pragma("temp_store", "file")
+        try:
+            yield
+        finally:
+            self._file.db.pragma("temp_store", "memory")
 
     def note_run(self, extra: Mapping[str, Any] | None, *, finished: bool) -> None:
         with self._file.transaction(durable=True):

@@ -145,7 +145,11 @@ async def publish(
     await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code, "good": good})
     delete_outdated(folder, run_id, time.time(), start.settings.output)
     if isinstance(frontier, Recall):
-        await frontier.compact()
+        try:
+            await frontier.compact()
+        except StorageError as error:
+            # The run is over and well: what it takes to write the state anew may be more than the disk has left.
+            log.warning(f"the state could not be made smaller: {error}")
 
 
 async def missing_of(start: Start, frontier: RunFrontier) -> list[str]:

@@ -541,3 +541,28 @@ async def test_settled_rows_keep_the_counts_of_hosts(sqlite: SqliteMaker) -> Non
         " OR seen <> EXISTS (SELECT 1 FROM urls WHERE host = h.id)"
     ).fetchall()
     assert drifted == []
+
+
+@pytest.mark.slow
+def test_a_state_is_compacted_in_little_memory(tmp_path: Path) -> None:
+    """64 MiB of rows are left, and as many free; in memory it would take the former."""
+    path = tmp_path / "state.db"
+    db = open_writable(path)
+    numbers = "WITH RECURSIVE s(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM s WHERE v < 36000)"
+    with db:
+        db.execute(f"{numbers} INSERT INTO traps SELECT 'h' || v, hex(zeroblob(2000)) FROM s")
+    with db:
+        db.execute("DELETE FROM traps WHERE CAST(substr(host, 2) AS INTEGER) % 9 < 5")
+    db.close(True)
+    program = (
+        "import resource, sys; from pathlib import Path; from crawler.frontier.store import Store\n"
+        "store = Store(Path(sys.argv[1]), 0.0, 0.0)\n"
+        "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = most(); store.compact(); print(most() - before); store.close(0.0)"
+    )
+    before = path.stat().st_size
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    assert int(ended.stdout) < 16 * 1024, "KiB"
+    assert path.stat().st_size < before // 2
