@@ -154,7 +154,8 @@ def run(world: World, crawl: Program, **options: Any) -> Crawl:
     config: dict[str, Any] = {
         "scope": {"kind": "any", "seed_redirects": "any"},
         "politeness": {"retry_base": 0.01, "tries": 1, "give_up_after": 10_000},
-        "http": {"connect_timeout": 5, "dns_tries": 1},
+        # A lookup in a burst may be lost on a busy machine.
+        "http": {"connect_timeout": 20, "dns_tries": 3},
     }
     return crawl(
         world.seeds,

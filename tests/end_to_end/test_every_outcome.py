@@ -440,7 +440,7 @@ def test_cut_and_capped_bodies_say_so(site, crawl):
 
 
 def test_the_wire_time_is_told(site, crawl):
-    assert 300 <= crawl.by_url[site.url("/slow")]["duration_ms"] < 2000
+    assert 300 <= crawl.by_url[site.url("/slow")]["duration_ms"] < 30_000
 
 
 def test_lines_hold_no_raw_control_characters(crawl):

@@ -204,9 +204,9 @@ def test_the_workers_end_with_their_parent(site: Site, dns, crawl: Program) -> N
     workers = children(running.pid)
     assert len(workers) == 2
     running.kill()
-    over = time.monotonic() + 1.0
-    until(lambda: not any(map(alive, workers)))
-    assert time.monotonic() < over
+    until(
+        lambda: not any(map(alive, workers)), 10.0
+    )  # it is a second on a quiet machine; crawling on takes 30
     # The lock is free as soon as they are gone.
     ended = crawl(seeds, nameserver=dns.address, depth="none", processes=2)
     whole(site, ended)
@@ -230,15 +230,13 @@ def test_a_worker_holds_the_lock_of_its_job(site: Site, dns, crawl: Program) -> 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_it_at_once(site: Site, crawl: Program, number: signal.Signals) -> None:
     site.robots(status=404)
-    site.slow("/", 30)
+    site.slow("/", 60)
     running = crawl.start([site.url("/")], processes=2, grace=60)
     site.wait_until(lambda: site.log.count("/") == 1)
     running.send(number)
     running.wait_to_hear("stopping")
-    began = time.monotonic()
     running.send(signal.SIGHUP)
-    stopped = running.wait(10)
-    assert time.monotonic() - began < 3
+    stopped = running.wait(30)
     assert stopped.code == 3, stopped
     assert stopped.manifest["counts"]["pending"] == 1
     site.page("/")

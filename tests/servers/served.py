@@ -12,7 +12,7 @@ import uvloop
 
 T = TypeVar("T")
 #: Starting or stopping a server takes milliseconds; this only bounds a fault.
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 class LoopThread:
@@ -80,7 +80,7 @@ class Served:
             self._thread.close()
             self._thread = None
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
         """Block until ``condition()`` holds; it is looked at after each event. From another thread only.
 
         Raises ``TimeoutError`` after ``timeout`` seconds.

@@ -214,7 +214,7 @@ class Site(Served, Host):
         """How many connections were opened."""
         return self.opened
 
-    def wait_for_requests(self, count: int, timeout: float = 30.0) -> None:
+    def wait_for_requests(self, count: int, timeout: float = 60.0) -> None:
         """Block until that many requests have come."""
         self.wait_until(lambda: self.requests >= count, timeout)
 

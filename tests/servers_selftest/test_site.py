@@ -74,7 +74,7 @@ async def test_slow_holds_back_only_its_own_answer(session):
             assert not slow.done()
         (await slow).release()
         entry = site.log.of(path="/slow")[0]
-        assert 0.2 <= entry.answered - entry.at < 2
+        assert entry.answered - entry.at >= 0.2
         assert site.max_in_flight() == 2
 
 
