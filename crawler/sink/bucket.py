@@ -109,14 +109,18 @@ class Bucket:
         try:
             await self._put_json(name, content)
         except Exception as error:
-            text = f"[output] upload: {self.url} cannot be written to ({_why(error)}); nothing was fetched"
-            if (
-                type(error).__name__ in _REFUSED
-                or isinstance(error, FileNotFoundError)
-                or _has_no_keys(error)
-            ):
-                raise UsageError(text) from error
-            raise StorageError(text) from error
+            text = f"[output] upload: {self.url} cannot be written to ({_why(error)})"
+            if isinstance(error, FileNotFoundError):
+                raise UsageError(f"{text}: make the bucket, or name another; nothing was fetched") from error
+            if type(error).__name__ in _REFUSED:
+                raise UsageError(
+                    f"{text}: give these keys s3:PutObject there, or set others; nothing was fetched"
+                ) from error
+            if _has_no_keys(error):
+                raise UsageError(f"{text}; nothing was fetched") from error
+            raise StorageError(
+                f"{text}: is it up, and AWS_ENDPOINT_URL right? Run again when it is; nothing was fetched"
+            ) from error
 
     async def put_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Replace the object ``name``. Raises :class:`StorageError`."""

@@ -173,6 +173,7 @@ def test_without_a_bucket_or_keys_nothing_is_fetched(crawl, site, s3):
     lost = crawl(seeds, **{**options(s3), "upload": "s3://nowhere/x"})
     assert lost.code == 2, lost
     assert "s3://nowhere/x cannot be written to (NoSuchBucket" in lost.stderr
+    assert "make the bucket, or name another; nothing was fetched" in lost.stderr
     nobody = {"AWS_ENDPOINT_URL": s3.address, "AWS_METADATA_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
     keyless = crawl(seeds, **{**options(s3), "environment": nobody})
     assert keyless.code == 2, keyless
@@ -180,5 +181,5 @@ def test_without_a_bucket_or_keys_nothing_is_fetched(crawl, site, s3):
     away = {**s3.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     unreachable = crawl(seeds, **{**options(s3), "environment": away})
     assert unreachable.code == 6, unreachable
-    assert "nothing was fetched" in unreachable.stderr
+    assert "is it up, and AWS_ENDPOINT_URL right?" in unreachable.stderr
     assert not site.log
