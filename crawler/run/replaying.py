@@ -76,12 +76,13 @@ class Replay:
         manifest = read_json(folder / "run.json")
         if manifest.get("schema") != "run/1":
             raise UsageError(f"{folder}: there is no run.json yet; end the run or stop it first")
-        if not manifest.get("archive"):
-            raise UsageError(f"{folder}: it has no archive; crawl with --warc to keep one")
         settings = manifest.get("settings", {})
+        had = settings.get("output", {})
+        # Of a run that had nothing to keep (``--only-changed``, and nothing has) there is no file.
+        if not (manifest.get("archive") or had.get("warc")):
+            raise UsageError(f"{folder}: it has no archive; crawl with --warc to keep one")
         self._folder = folder
         self._parts = [str(part["name"]) for part in manifest.get("parts", [])]
-        had = settings.get("output", {})
         self._output = Output(
             body=str(had.get("body", Output().body)) if body is None else body,
             links=bool(had.get("links", True)) if links is None else links,

@@ -123,6 +123,16 @@ def test_an_archive_without_the_answer_is_an_error(archived, tmp_path: Path) -> 
     assert "pages-0-00000.warc.gz:" in made.stderr
 
 
+def test_nothing_has_changed_and_nothing_is_replayed(crawl: Program, site: Site) -> None:
+    site.page("/")
+    crawl([site.url("/")], warc=True)
+    ended = crawl([site.url("/")], warc=True, only_changed=True)
+    assert (ended.code, ended.manifest["archive"]) == (0, [])
+    made = crawl(None, "latest", "--check", command="replay")
+    assert made.code == 0, made
+    assert b"equal: 0 records" in made.stdout
+
+
 def test_without_an_archive_it_says_how_to_have_one(crawl: Program, site: Site) -> None:
     ended = crawl([site.page("/")])
     assert ended.code == 0, ended

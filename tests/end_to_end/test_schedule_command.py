@@ -165,7 +165,7 @@ def test_the_jobs_own_settings_hold(crawl: Program, site: Site) -> None:
         ({}, (), "nothing to schedule"),
         ({"jobs.a": {"seeds": ["s.txt"]}}, (), "nothing to schedule"),
         ({"jobs.a": {"seeds": ["s.txt"]}}, ("--job", "a"), "[jobs.a] has no cron line"),
-        ({"jobs.a": {"seeds": ["s.txt"]}}, ("--job", "b"), "has no [jobs.b]; there are: a"),
+        ({"jobs.a": {"seeds": ["s.txt"]}}, ("--job", "b"), "has no [jobs.b]; name one of: a"),
         ({"jobs.a": {"cron": "* * * * *"}}, (), "[jobs.a] seeds: expected files or URLs; it has none"),
         ({"jobs.a": {"cron": "* * * * *", "seeds": ["-"]}}, (), "standard input is nobody's here"),
         (
