@@ -26,13 +26,16 @@ class StateUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far a file is true: ``end`` bytes, ``rows`` lines; ``closed``: it is whole, and ``sha256`` its hash."""
+    """How far a file is true: ``end`` bytes, ``rows`` lines; ``closed``: it is whole, and ``sha256`` its hash.
+    ``machine`` and ``path``: where it was written, of a run that several machines have crawled."""
 
     name: str
     end: int
     rows: int
     closed: bool
     sha256: str | None
+    machine: str | None = field(default=None, compare=False)
+    path: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,10 @@ from crawler.audit.part import PartFile, Unreadable
 from crawler.audit.places import Place, frontier_of, read_json
 from crawler.audit.schema import page_check
 from crawler.audit.state import AuditedState, Known, Mark, Recount, StateUnreadable, name_of
+from crawler.audit.store import AuditedStore, StateAway, is_store
 
+#: What stands for a password in run.json.
+_MASK: Final = "***"
 #: Faults that are told; all are counted.
 MOST_TOLD: Final = 100
 _OPEN: Final = ".open"
@@ -32,7 +36,8 @@ _HEX: Final = re.compile("[0-9a-f]{32}")
 
 @dataclass(slots=True)
 class Verdict:
-    """``source`` says what was counted again: ``state`` (every row of it) or ``run.json``.
+    """``source`` says what was counted again: ``state`` (every row of it), ``ledger`` (its own account, as it is in
+    use) or ``run.json``. ``unseen``: records in parts that are not on this machine.
 
     ``under_way``: the run goes on or was killed, and was judged as far as it is committed.
     """
@@ -50,6 +55,7 @@ class Verdict:
     answers: int = 0
     archive_size: int = 0
     faults: list[str] = field(default_factory=list)
+    unseen: int = 0
     untold: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -64,20 +70,22 @@ class Verdict:
             self.untold += 1
 
 
-def audit(place: Place) -> Verdict:
-    """Read a run once, from the first byte to the last, and say whether its accounting holds.
+def audit(place: Place, store: str | None = None) -> Verdict:
+    """Read a run once, from the first byte to the last, and say whether its accounting holds. ``store``: the
+    ``[frontier] url`` with the password that run.json doesn't have.
 
     O(bytes of its parts + URLs in its state). Memory: the longest line, and 24 bytes a record up to 48 MiB, more of
     them in a temporary file.
     """
     verdict = Verdict(place.folder)
     with ExitStack() as stack:
-        _Audit(verdict, place, stack).run()
+        _Audit(verdict, place, stack, store).run()
     return verdict
 
 
 class _Audit:
-    def __init__(self, verdict: Verdict, place: Place, stack: ExitStack) -> None:
+    def __init__(self, verdict: Verdict, place: Place, stack: ExitStack, store: str | None) -> None:
+        self._store = store
         self._verdict = verdict
         self._place = place
         self._stack = stack
@@ -126,20 +134,27 @@ class _Audit:
         verdict.archives, verdict.answers, verdict.archive_size = archive.files, archive.answers, archive.size
         for name, first, other in twice(self._names):
             self._fault(f"record_id {name.hex()} is twice: {self._where(first)} and {self._where(other)}")
-        if manifest is not None and not verdict.under_way:
+        if manifest is not None and not verdict.under_way and not verdict.unseen:
             self._matches(manifest)
-        if state is not None and known is not None:
+        if isinstance(state, AuditedStore) and known is not None and state.in_use():
+            verdict.source = "ledger"
+            verdict.counts = dict(known.counts)
+            verdict.notes.append("workers are at it: URLs are not compared with records one by one")
+        elif state is not None and known is not None:
             verdict.source = "state"
             self._count_state(state, known)
             if manifest is not None and not verdict.under_way:
                 self._same_counts("run.json", _dict(manifest.get("counts")), "the state", verdict.counts)
         elif manifest is not None:
             verdict.counts = {name: _int(_dict(manifest.get("counts")).get(name)) for name in _COUNTS}
-        self._balance(verdict.counts, "the state" if verdict.source == "state" else "run.json")
-        if verdict.counts.get("final") != verdict.records + verdict.withheld:
+        self._balance(verdict.counts, "run.json" if verdict.source == "run.json" else "the state")
+        if verdict.source == "ledger":
+            return
+        if verdict.counts.get("final") != verdict.records + verdict.unseen + verdict.withheld:
             withheld = f" and {verdict.withheld} withheld" if verdict.withheld else ""
+            records = verdict.records + verdict.unseen
             self._fault(
-                f"{verdict.counts.get('final')} URLs are final, but there are {verdict.records} records{withheld}"
+                f"{verdict.counts.get('final')} URLs are final, but there are {records} records{withheld}"
             )
         if verdict.outcome in ("finished", "gated") and verdict.counts.get("pending"):
             self._fault(f"the run is {verdict.outcome}, but {verdict.counts['pending']} URLs are pending")
@@ -166,7 +181,15 @@ class _Audit:
 
     def _open_state(
         self, manifest: Mapping[str, Any] | None
-    ) -> tuple[AuditedState, Known] | tuple[None, None]:
+    ) -> tuple[AuditedState | AuditedStore, Known] | tuple[None, None]:
+        url = self._store if self._store is not None else frontier_of(manifest)
+        if is_store(url):
+            if self._store is None and _MASK in url:
+                self._verdict.notes.append(
+                    "the password of its store is not in run.json (--frontier names it): counted again from run.json"
+                )
+                return None, None
+            return self._open(lambda: AuditedStore(url, self._place.job.name))
         path = self._place.state(frontier_of(manifest))
         if path is None:
             self._verdict.notes.append("the run had no state on disk: counted again from run.json")
@@ -174,9 +197,18 @@ class _Audit:
         if not path.is_file():
             self._verdict.notes.append(f"there is no state at {path}: counted again from run.json")
             return None, None
+        return self._open(lambda: AuditedState(path))
+
+    def _open(
+        self, opened: Callable[[], AuditedState | AuditedStore]
+    ) -> tuple[AuditedState | AuditedStore, Known] | tuple[None, None]:
         try:
-            state = self._stack.enter_context(AuditedState(path))
+            state = opened()
+            self._stack.callback(state.close)
             known = state.known()
+        except StateAway as error:
+            self._verdict.notes.append(f"{error}: counted again from run.json")
+            return None, None
         except StateUnreadable as error:
             self._fault(str(error))
             return None, None
@@ -191,7 +223,10 @@ class _Audit:
         for part in [*_list(manifest.get("parts")), *_list(manifest.get("archive"))]:
             match part:
                 case {"name": str(name), "rows": int(rows), "bytes": int(size), "sha256": str(sha)}:
-                    marks.append(Mark(name, size, rows, True, sha))
+                    where = [
+                        part[key] if isinstance(part.get(key), str) else None for key in ("machine", "path")
+                    ]
+                    marks.append(Mark(name, size, rows, True, sha, *where))
                 case _:
                     self._fault(f"run.json: a part without name, rows, bytes and sha256: {part!r:.200}")
         for name, count in Counter(mark.name for mark in marks).items():
@@ -248,9 +283,10 @@ class _Audit:
         names = [mark.name]
         if self._verdict.under_way:
             names = [mark.name, mark.name + _OPEN, mark.name]
-        for name in names:
+        for path in [folder / name for folder in self._folders(mark) for name in names]:
+            name = path.name
             try:
-                part = PartFile(self._place.folder / name, None if mark.closed else mark.end)
+                part = PartFile(path, None if mark.closed else mark.end)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -259,8 +295,23 @@ class _Audit:
             if not mark.closed and not name.endswith(_OPEN):
                 self._fault(f"{name}: it has its final name, but is not whole")
             return part, name
+        if mark.machine is not None and mark.machine != socket.gethostname():
+            # Another machine has written it.
+            if not is_archive(mark.name):
+                self._verdict.unseen += mark.rows
+            self._verdict.notes.append(
+                f"{mark.name}: not seen, {mark.rows} records; it is {mark.path} on {mark.machine}"
+            )
+            return None
         self._fault(f"{mark.name}: it is missing, with {mark.rows} records")
         return None
+
+    def _folders(self, mark: Mark) -> list[Path]:
+        """Where the part may be: in the folder of the run, or where a worker of this machine has written it."""
+        folders = [self._place.folder]
+        if mark.path is not None and mark.machine == socket.gethostname():
+            folders.append(Path(mark.path).parent)
+        return folders
 
     def _read_part(self, part: PartFile, name: str, number: int) -> int:
         rows = 0
@@ -360,7 +411,7 @@ class _Audit:
                 f"{whose}: seeds {seeds} + discovered {discovered} is not final {final} + pending {pending}"
             )
 
-    def _count_state(self, state: AuditedState, known: Known) -> None:
+    def _count_state(self, state: AuditedState | AuditedStore, known: Known) -> None:
         """Every URL that the state has as done has its record, and the other way round."""
         recount = Recount()
         withheld = 0
@@ -373,7 +424,7 @@ class _Audit:
                         continue
                     done.add(url.name, url.row)
                     ended[url.outcome, url.reason] += 1
-                for name, row in only_left(done, self._names):
+                for name, row in only_left(done, self._names) if not self._verdict.unseen else ():
                     self._fault(
                         f"lost: {state.url(row)!r:.200} is done, and no record has its id {name.hex()}"
                     )
@@ -387,7 +438,7 @@ class _Audit:
         self._verdict.withheld = withheld
         self._verdict.counts = recount.as_dict()
         self._same_counts("the state's ledger", known.counts, "its rows", self._verdict.counts)
-        for key in sorted(ended.keys() | self._ended.keys(), key=str):
+        for key in sorted(ended.keys() | self._ended.keys(), key=str) if not self._verdict.unseen else ():
             if ended[key] != self._ended[key]:
                 what = " ".join(word for word in key if word)
                 self._fault(f"{what}: the state has {ended[key]}, there are {self._ended[key]} records")

@@ -19,21 +19,38 @@ _JSON: Final = Option(("--json",), "as_json", "one JSON object", "flag")
 _JOB: Final = Option(
     ("--job",), "job", "whose state is asked: its name or folder [the only job there is]", "job", "NAME"
 )
+_STORE: Final = Option(
+    ("--frontier",),
+    "frontier",
+    "the store that the job is in [as in config.toml, else as run.json has it]",
+    metavar="URL",
+)
 _RUN: Final = Operand("RUN", "run", "a run's folder or name, a job (its newest run), or latest", kind="job")
 _SEEDS: Final = "files with one URL a line, - for standard input, or URLs"
 
 
 def _of_a_crawl(option: Option) -> bool:
     """All that are usual."""
-    return True
+    return option.usual
 
 
 def _of_a_plan(option: Option) -> bool:
-    return option.group != "Display"
+    return option.usual and option.group != "Display"
 
 
 def _of_the_demo(option: Option) -> bool:
-    return option.group in ("Output", "Display") or option.into in ("scope__depth", "limits__max_pages")
+    shown = option.group in ("Output", "Display") or option.into in ("scope__depth", "limits__max_pages")
+    return option.usual and shown
+
+
+def _of_a_worker(option: Option) -> bool:
+    """What is of its machine; of the run it has the rest."""
+    return (option.usual and option.group == "Display") or option.into in (
+        "crawl__job",
+        "crawl__workers",
+        "frontier__url",
+        "output__path",
+    )
 
 
 def _none(option: Option) -> bool:
@@ -86,6 +103,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         options=(
             _OUTPUT,
             _CONFIG,
+            _STORE,
             _JSON,
             Option(
                 ("--watch",),
@@ -100,7 +118,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "Why a page is here or missing: what scope, robots.txt and the state of a job say of a URL.",
         "crawler explain 'https://example.org/a?b=1' --job seeds",
         operands=(Operand("URL", "url", "the URL, as in a seeds file or in a link"),),
-        options=(_JOB, _OUTPUT, _CONFIG, _JSON),
+        options=(_JOB, _OUTPUT, _CONFIG, _STORE, _JSON),
         more="Asks nobody and only reads. Scope and robots.txt are judged by the settings of\n"
         "the job's last start; without a job by config.toml.",
     ),
@@ -109,7 +127,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "Prove the accounting of a run: every URL has its record, once, and every part its hash.",
         "crawler verify latest",
         operands=(_RUN,),
-        options=(_OUTPUT, _CONFIG, _JSON),
+        options=(_OUTPUT, _CONFIG, _STORE, _JSON),
         more="Exit codes: 0 sound, 5 not, with a list of what is wrong, 2 no such run.",
     ),
     "report": Command(
@@ -182,6 +200,31 @@ COMMANDS: Final[Mapping[str, Command]] = {
             Option(("--verbose", "-v"), "verbose", "also each URL and each retry", "count"),
         ),
         more="Stopped by SIGINT or SIGTERM (exit code 0), and the next goes on with what ran.",
+    ),
+    "worker": Command(
+        "crawler.cli.worker:worker",
+        "Join a crawl that is under way in a store (--frontier redis://...), without seeds.",
+        "crawler worker --frontier redis://store.internal --job seeds",
+        options=(
+            Option(
+                ("--wait",),
+                "wait",
+                "how long to wait for a run to be under way [30s]",
+                metavar="DURATION",
+                group="Crawl",
+            ),
+            Option(
+                ("--abandon",),
+                "abandon",
+                "ask again what a worker lost with its disk left open",
+                metavar="WORKER",
+                group="Crawl",
+            ),
+            replace(_CONFIG, group="Crawl"),
+        ),
+        more="Goes by the settings of the run, but for what is given here. Leaves when the run\n"
+        "is finished, or is stopped; others go on.",
+        settings=_of_a_worker,
     ),
     "schema": Command(
         "crawler.cli.schema:schema",

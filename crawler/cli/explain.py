@@ -7,17 +7,19 @@ import os
 import textwrap
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from crawler.audit.places import find_job, frontier_of, newest_run, read_json, state_of
+from crawler.audit.places import frontier_of, newest_run, read_json, state_of
 from crawler.cli.advice import advice
 from crawler.cli.amounts import duration_text, many
 from crawler.cli.escape import escape
+from crawler.cli.status import job_folder
 from crawler.cli.summary import WIDTH
+from crawler.cli.verify import store_url
 from crawler.content.robots import Robots, product_token
-from crawler.frontier import open_readonly
+from crawler.frontier import is_shared, open_readonly, open_store
 from crawler.frontier.reader import StateReader
 from crawler.model.errors import StorageError
 from crawler.model.frontier import HostKnowledge, Knowledge
@@ -25,7 +27,12 @@ from crawler.model.settings import Settings
 from crawler.rules.scope import ScopeRules, registrable
 from crawler.rules.url import Url, UrlRefused, key_of, origin_of, seed_url
 from crawler.run.agent import user_agent
-from crawler.run.configuration import current_folder, default_file, keys, load
+from crawler.run.configuration import Key, current_folder, default_file, load
+from crawler.run.joining import flags_of_start
+from crawler.run.values import MASK
+
+if TYPE_CHECKING:
+    from crawler.frontier.redis.reader import StoreReader
 
 _LABEL: Final = 12
 
@@ -53,6 +60,15 @@ class _Job:
     folder: Path
     state: Path | None
     told: Mapping[str, Any]
+    store: str | None = None
+
+    def open(self) -> StateReader | StoreReader | None:
+        """Its state, where there is one to be read."""
+        if self.store is not None:
+            return open_store(self.store, self.folder.name)
+        if self.state is None or not self.state.is_file():
+            return None
+        return open_readonly(self.state)
 
 
 def explain(
@@ -61,13 +77,14 @@ def explain(
     job: str | None = None,
     output: str | None = None,
     config: str | None = None,
+    frontier: str | None = None,
     as_json: bool = False,
 ) -> int:
     """Exit code 0, or 2 where there is no such job."""
     flags = {} if output is None else {"output.path": output}
     file = default_file(config, current_folder())
     settings, _ = load(flags, os.environ, file)
-    known = _job(job, Path(settings.output.path))
+    known = _job(job, Path(settings.output.path), store_url(frontier, config))
     if known is not None:
         settings, _ = load({**known.told, **flags}, os.environ, file)
     answer = answer_for(url, settings, known, time.time())
@@ -91,10 +108,11 @@ def answer_for(typed: str, settings: Settings, job: _Job | None, now: float) -> 
     if bare:
         answer.say("scheme", "none was typed: read as https://, as in a seeds file")
     answer.say("host", f"{url.host} (registrable domain {registrable(url.host)})")
-    if job is None or job.state is None or not job.state.is_file():
+    opened = job.open() if job is not None else None
+    if job is None or opened is None:
         _without_state(answer, url, settings, job)
         return answer
-    with open_readonly(job.state) as reader:
+    with opened as reader:
         run = reader.run()
         answer.plain["job"] = job.folder.name
         answer.plain["run_id"] = run and run.run_id
@@ -123,7 +141,9 @@ def _without_state(answer: Answer, url: Url, settings: Settings, job: _Job | Non
     answer.say("frontier", f"not known: {why}")
 
 
-def _scopes(reader: StateReader, url: Url, host: HostKnowledge | None, settings: Settings) -> list[str]:
+def _scopes(
+    reader: StateReader | StoreReader, url: Url, host: HostKnowledge | None, settings: Settings
+) -> list[str]:
     """The scopes of this run that ``url`` could belong to; with none it can be in no seed's."""
     if settings.scope.kind == "any":
         return [""]
@@ -284,11 +304,11 @@ def _as_text(answer: Answer) -> str:
     return "\n".join(lines)
 
 
-def _job(word: str | None, output: Path) -> _Job | None:
+def _job(word: str | None, output: Path, store: str | None) -> _Job | None:
     """The job meant; None where none was named and none has run. Raises :class:`NoSuchRun`."""
     if word is None and not any(output.glob("*/runs")):
         return None
-    folder = find_job(word, output)
+    folder = job_folder(word, output, store)
     newest = newest_run(folder)
     try:
         manifest = newest and next(
@@ -296,32 +316,25 @@ def _job(word: str | None, output: Path) -> _Job | None:
         )
     except (OSError, ValueError) as error:
         raise StorageError(f"{newest}/run.json: it cannot be read ({error}); run the job again") from error
-    state = state_of(folder, frontier_of(manifest))
+    frontier = store if store is not None else frontier_of(manifest)
+    state = state_of(folder, frontier)
     told: Any = manifest.get("settings") if isinstance(manifest, dict) else None
-    if state is not None and state.is_file():
-        with open_readonly(state) as reader:
+    known = _Job(folder, state, {}, frontier if is_shared(frontier) and MASK not in frontier else None)
+    opened = known.open()
+    if opened is not None:
+        with opened as reader:
             run = reader.run()
+        if run is None and known.store is not None:
+            # The store does not know the job.
+            known = replace(known, store=None)
         starts = run.extra.get("starts") if run is not None else None
         if starts and isinstance(starts[-1], dict):
             told = starts[-1].get("settings") or told
-    return _Job(folder, state, _told(told if isinstance(told, dict) else {}))
+    return replace(known, told=flags_of_start(told if isinstance(told, dict) else {}, _decides))
 
 
-def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a start's settings those that decide about a URL, as :func:`load` takes them."""
-    told = {}
-    for key in keys():
-        section = settings.get(key.section)
-        if not isinstance(section, dict) or key.name not in section:
-            continue
-        if key.section not in _DECIDING and key.path not in _DECIDING:
-            continue
-        value = section[key.name]
-        if value is None and key.kind in (int, float):
-            value = "none"
-        if value is not None:
-            told[key.path] = value
-    return told
+def _decides(key: Key) -> bool:
+    return key.section in _DECIDING or key.path in _DECIDING
 
 
 def _ago(seconds: float) -> str:

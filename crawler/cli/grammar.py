@@ -105,4 +105,4 @@ class Command:
         from crawler.cli.flags import setting_options
 
         shows, options = self.settings, setting_options(self.preset or {})
-        return [*self.options, *(replace(each, usual=each.usual and shows(each)) for each in options)]
+        return [*self.options, *(replace(each, usual=shows(each)) for each in options)]

@@ -7,8 +7,8 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from crawler.cli import quiet_interrupt
 from crawler.cli.escape import escape
@@ -21,6 +21,11 @@ from crawler.model.settings import Settings
 from crawler.run.allocator import return_large_blocks
 from crawler.run.configuration import unknown_variables
 from crawler.run.origin import NOBODY, Origin, origin
+
+if TYPE_CHECKING:
+    from crawler.run.ending import Ending
+    from crawler.run.signals import Signals
+    from crawler.run.start import RunInfo
 
 log = logging.getLogger("crawler")
 
@@ -62,13 +67,37 @@ def crawl_and_tell(
     came: Origin = NOBODY,
 ) -> int:
     """One start, from the first log line to the summary; the answer is its exit code."""
+
+    def crawl(on_start: Callable[[RunInfo], None], signals: Signals) -> Ending:
+        from crawler.run.crawl import run_job
+
+        return run_job(
+            arguments,
+            settings,
+            fresh=fresh,
+            stdin=sys.stdin.buffer,
+            on_start=on_start,
+            signals=signals,
+            scheduled_for=came.moment,
+        )
+
+    return tell_of(crawl, settings, warnings=warnings, came=came)
+
+
+def tell_of(
+    crawl: Callable[[Callable[[RunInfo], None], Signals], Ending],
+    settings: Settings,
+    *,
+    warnings: Sequence[str] = (),
+    came: Origin = NOBODY,
+) -> int:
+    """Let a person or a log collector see ``crawl``; the answer is its exit code."""
     # The engine and aiohttp: 0.25 s of imports that --help and a usage error do without.
     with quiet_interrupt():
-        from crawler.run.crawl import run_job
+        import crawler.run.crawl  # noqa: F401
         from crawler.run.finish_hook import tell_finish
         from crawler.run.metrics import Exposition
         from crawler.run.signals import Signals
-        from crawler.run.start import RunInfo
 
     # What is imported stays: no search for garbage need look at it again.
     gc.freeze()
@@ -95,15 +124,7 @@ def crawl_and_tell(
                 metrics.start(info)
 
             try:
-                ending = run_job(
-                    arguments,
-                    settings,
-                    fresh=fresh,
-                    stdin=sys.stdin.buffer,
-                    on_start=tell,
-                    signals=signals,
-                    scheduled_for=came.moment,
-                )
+                ending = crawl(tell, signals)
                 code = ending.code
             finally:
                 seen.close()

@@ -7,19 +7,21 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from crawler.audit.archive import is_archive
-from crawler.audit.places import find_job, frontier_of, newest_run, read_json, state_of
+from crawler.audit.places import NoSuchRun, find_job, frontier_of, newest_run, read_json, state_of
 from crawler.cli.amounts import bytes_text, count_text, duration_text, many, rate_text
 from crawler.cli.escape import escape
-from crawler.cli.verify import output_folder
-from crawler.frontier import open_readonly
+from crawler.cli.verify import output_folder, store_url
+from crawler.frontier import Member, Run, is_shared, open_readonly, open_store
 from crawler.model.errors import StorageError
-from crawler.model.frontier import Counts
+from crawler.model.frontier import Counts, FileMark
 from crawler.model.reasons import Outcome
+from crawler.run.values import MASK
 
 _LABEL: Final = 10
 #: Seconds between two looks: a commit a second is all that can be new.
@@ -54,10 +56,12 @@ class Standing:
     size: int
     starts: int
     latest: str | None
+    workers: Sequence[Member] = ()
 
 
-def standing(job: Path) -> Standing:
-    """O(parts): nothing is counted again, nothing written, the state's log is not checkpointed.
+def standing(job: Path, store: str | None = None) -> Standing:
+    """O(parts): nothing is counted again, nothing written, the state's log is not checkpointed. ``store``: the
+    ``[frontier] url`` of one that a flag, the environment or config.toml names.
 
     Raises :class:`StorageError` where the state or run.json cannot be read.
     """
@@ -72,21 +76,45 @@ def standing(job: Path) -> Standing:
     content: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
     latest = job / "latest"
     published = os.readlink(latest).rpartition("/")[2] if latest.is_symlink() else None
-    state = state_of(job, frontier_of(manifest))
+    frontier = store if store is not None else frontier_of(manifest)
+    if is_shared(frontier) and MASK not in frontier:
+        with open_store(frontier, job.name) as kept:
+            run = kept.run()
+            if run is not None:
+                counts, files = kept.counts(), kept.files()
+                return _of_run(
+                    *(job.name, run, counts, files, content, None, published),
+                    workers=list(kept.members().values()),
+                )
+    state = state_of(job, frontier)
     if state is None or not state.is_file():
         return _from_manifest(job, newest, content, owner, published)
     with open_readonly(state) as reader:
-        run, counts = reader.run(), reader.counts()
-        files = [mark for mark in reader.files() if not is_archive(mark.name)]
+        run, counts, files = reader.run(), reader.counts(), reader.files()
     if run is None:
         return Standing(job.name, "running" if owner else "none", None, owner, counts, 0, 0, 0, 0, published)
-    outcome = "running" if owner is not None and not run.finished else "stopped"
+    return _of_run(job.name, run, counts, files, content, owner, published)
+
+
+def _of_run(
+    job: str,
+    run: Run,
+    counts: Counts,
+    marks: Sequence[FileMark],
+    content: dict[str, Any],
+    owner: Owner | None,
+    published: str | None,
+    workers: Sequence[Member] = (),
+) -> Standing:
+    files = [mark for mark in marks if not is_archive(mark.name)]
+    at_work = owner is not None or any(worker.alive for worker in workers)
+    outcome = "running" if at_work and not run.finished else "stopped"
     if run.finished:
         outcome = (
             str(content.get("outcome", "finished")) if content.get("run_id") == run.run_id else "finished"
         )
     return Standing(
-        job.name,
+        job,
         outcome,
         run.run_id,
         owner,
@@ -96,6 +124,7 @@ def standing(job: Path) -> Standing:
         sum(mark.end for mark in files),
         len(run.extra.get("starts", [])),
         published,
+        workers,
     )
 
 
@@ -124,25 +153,40 @@ def status(
     *,
     output: str | None = None,
     config: str | None = None,
+    frontier: str | None = None,
     as_json: bool = False,
     watch: bool = False,
 ) -> int:
     """Exit code 0, or 2 where there is no such job."""
-    folder = find_job(job, output_folder(output, config))
+    store = store_url(frontier, config)
+    folder = job_folder(job, output_folder(output, config), store)
     if watch:
-        _watch(folder, as_json=as_json)
+        _watch(folder, store, as_json=as_json)
         return 0
-    found = standing(folder)
+    found = standing(folder, store)
     print(json.dumps(_as_json(found), indent=2) if as_json else _as_text(found, time.time()))
     return 0
 
 
-def _watch(folder: Path, *, as_json: bool) -> None:
+def job_folder(job: str | None, output: Path, store: str | None) -> Path:
+    """Of a job in a store nothing need stand on this machine but its name."""
+    try:
+        return find_job(job, output)
+    except NoSuchRun:
+        if job is None or store is None:
+            raise
+        with open_store(store, job) as kept:
+            if kept.run() is None:
+                raise
+        return output / job
+
+
+def _watch(folder: Path, store: str | None, *, as_json: bool) -> None:
     """Each look opens the state, reads it and closes it: between two nothing is held. Ends with the job, or Ctrl-C."""
     before: tuple[float, Standing] | None = None
     on_terminal = sys.stdout.isatty() and not as_json
     while True:
-        found, now = standing(folder), time.monotonic()
+        found, now = standing(folder, store), time.monotonic()
         if as_json:
             print(json.dumps(_as_json(found)), flush=True)
         else:
@@ -153,7 +197,7 @@ def _watch(folder: Path, *, as_json: bool) -> None:
             clear = "\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[K\n\x1b[J"
             first = "\x1b[2J" if before is None else ""
             print(first + clear if on_terminal else text, end="" if on_terminal else "\n\n", flush=True)
-        if found.owner is None:
+        if found.owner is None and not any(worker.alive for worker in found.workers):
             return
         before = now, found
         time.sleep(_WATCH_EVERY)
@@ -216,6 +260,7 @@ def _as_text(found: Standing, now: float) -> str:
         )
         received = bytes_text(tally.get("wire_bytes", 0))
         lines.append(_entry("received", f"{received} in {many(tally.get('requests', 0), 'request')}"))
+        lines += _workers(found)
         lines.append(
             _entry(
                 "committed",
@@ -244,6 +289,17 @@ def _reasons(tally: Any) -> list[str]:
     words = ", ".join(f"{count_text(number)} {name}" for number, name in found[:_REASONS])
     more = f", {many(len(found) - _REASONS, 'other reason')}" if len(found) > _REASONS else ""
     return [_entry("missing", words + more)]
+
+
+def _workers(found: Standing) -> list[str]:
+    """Those of a run in a store: who is there, and of whom nothing has been heard for long."""
+    there = [worker for worker in found.workers if worker.alive]
+    if not found.workers:
+        return []
+    machines = sorted({str(worker.who.get("machine")) for worker in there})
+    words = f"{many(len(there), 'worker')} at it" + (f", on {', '.join(machines)}" if machines else "")
+    gone = len(found.workers) - len(there)
+    return [_entry("workers", escape(words + (f"; {gone} gone" if gone else "")))]
 
 
 def _entry(label: str, text: str) -> str:
@@ -279,4 +335,5 @@ def _as_json(found: Standing) -> dict[str, Any]:
         "bytes": found.size,
         "starts": found.starts,
         "latest": found.latest,
+        "workers": [{"name": each.name, "alive": each.alive, **each.who} for each in found.workers],
     }

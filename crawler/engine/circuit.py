@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -244,6 +244,7 @@ class Circuit:
         ]
         if isinstance(frontier, Expiring):
             frontier.on_expired = self._lose_all
+            frontier.on_recalled = self._recall
             self.bench.holds = partial(frontier.holds, settings.http.connect_timeout)
 
     @property
@@ -264,6 +265,11 @@ class Circuit:
         for visit in list(self.bench.visits.values()):
             self.bench.lose(visit)
         self._settled()
+
+    def _recall(self, hosts: Sequence[str]) -> None:
+        """Others want them: what isn't in flight goes back."""
+        for host in hosts:
+            self.bench.recall(host)
 
     def _forget_known(self) -> None:
         """The frontier has refused, and may have forgotten what was sent to it."""

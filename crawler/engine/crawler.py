@@ -62,7 +62,8 @@ class Crawler:
     ``seeds`` gives batches of requests and is read while the crawl runs. ``wire`` tells what the session has done.
     ``workers`` is the number of requests in flight, fitted to the open-file limit by whoever made the fetcher.
     ``allowance``: what is left of the limits, where this is one of several processes. ``look_up``: for ``[politeness]
-    per_ip``.
+    per_ip``. ``in_fleet``: others crawl the same run, and may leave work behind or bring some at any time: whoever
+    asked for the crawl sees to that.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class Crawler:
         clock: Clock | None = None,
         recrawl: Recrawl | None = None,
         look_up: LookUp | None = None,
+        in_fleet: bool = False,
     ) -> None:
+        self._in_fleet = in_fleet
         self._settings = settings
         self._frontier = frontier
         self._seeds = seeds
@@ -184,7 +187,7 @@ class Crawler:
                 self._bench.slow.note(visit.host, visit.state.mean, visit.state.pages)
             self.meter.slowest = self._bench.slow.slowest()
         self._counts = await self._frontier.counts()
-        if self._stopped is None and self._counts.left:
+        if self._stopped is None and self._counts.left and not self._in_fleet:
             raise StorageError(
                 "the state refused what was to end the run, and has work left: nothing committed is lost, run again"
             )

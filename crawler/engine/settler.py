@@ -207,7 +207,7 @@ class Settler:
         for host in settled.grown:
             visit = self._bench.visits.get(host)
             if visit is not None:
-                visit.more = True
+                visit.more = not visit.recalled
         for visit in self._bench.hungry:
             if visit.more:
                 self._bench.thirsty.add(visit)
@@ -397,7 +397,7 @@ class Settler:
             release = last or (
                 visit.hungry
                 and not (visit.queue or visit.aux or visit.in_flight or visit.more)
-                and visit.host not in growing
+                and (visit.recalled or visit.host not in growing)
                 and visit not in bench.thirsty
                 and visit.keys <= ended.get(visit.host, _NOTHING)
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 #: Points of one start. A report draws them a few pixels wide; past them two become one, and the step doubles: a start
@@ -58,3 +58,22 @@ def joined(before: object, at: str, line: Mapping[str, Any]) -> list[dict[str, A
     """The lines of a run's starts, this one's last; ``before`` comes from the state and may be anything."""
     known = [each for each in before if isinstance(each, dict)] if isinstance(before, list) else []
     return [*known, {"at": at, **line}][-MOST_STARTS:]
+
+
+def summed(lines: Sequence[tuple[float, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The lines of crawls that ran side by side as one. Each comes with when it began (Unix seconds, by clocks that may
+    differ a little); the sum begins with the first of them."""
+    whole = TimeLine(max((line["step"] for _, line in lines), default=1.0))
+    first = min((began for began, _ in lines), default=0.0)
+    points = [
+        (began - first + number * line["step"], *point)
+        for began, line in lines
+        for number, point in enumerate(
+            zip(line["records"], line["wire_bytes"], line["limited_by"], strict=True)
+        )
+    ]
+    records = wire_bytes = 0
+    for elapsed, more, received, limited_by in sorted(points):
+        records, wire_bytes = records + more, wire_bytes + received
+        whole.look(elapsed, records=records, wire_bytes=wire_bytes, limited_by=limited_by)
+    return whole.as_dict()

@@ -83,6 +83,7 @@ class Visit:
         "per_host",
         "queue",
         "queued",
+        "recalled",
         "state",
         "token",
         "unsaved",
@@ -113,6 +114,8 @@ class Visit:
         self.hungry = False
         #: The settlement that ends its lease is on its way to the frontier: nothing may be sent under it any more.
         self.leaving = False
+        #: Others want it: it takes nothing in any more, and goes when what is in flight has come.
+        self.recalled = False
         #: The frontier says that its lease is no longer ours: nothing of it counts any more.
         self.lost = False
         #: It waits for its turn at an address that it shares, and is on the heap again when that comes.
@@ -224,6 +227,8 @@ class Workbench:
             # The frontier gave it to us a second time: the first lease had run out.
             self.lose(visit)
             invited = visit.invited
+        elif visit is not None and visit.recalled:
+            return None
         elif visit is not None:
             fresh = [request for request in lease.requests if request.key not in visit.keys]
             visit.queue.extend(fresh)
@@ -445,6 +450,7 @@ class Workbench:
         visit = self.visits.get(host)
         if visit is None or visit.leaving:
             return
+        visit.recalled = True
         visit.keys.difference_update(request.key for request in visit.queue)
         visit.queue.clear()
         visit.more = False

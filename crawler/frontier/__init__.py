@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from crawler.frontier.fleet import Closed, Closing, Fleet, FleetFrontier, Member, Verdict
 from crawler.frontier.known import Known
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.reader import StateReader, open_readonly
@@ -16,12 +18,20 @@ from crawler.frontier.run_state import Run, RunFrontier, RunState, SharedFrontie
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.model.errors import UsageError
 
+if TYPE_CHECKING:
+    from crawler.frontier.redis.reader import StoreReader
+
 __all__ = [
     "Before",
     "Carried",
+    "Closed",
+    "Closing",
     "Earlier",
     "Failures",
+    "Fleet",
+    "FleetFrontier",
     "Known",
+    "Member",
     "MemoryFrontier",
     "Recall",
     "Run",
@@ -31,9 +41,11 @@ __all__ = [
     "SharedFrontier",
     "SqliteFrontier",
     "StateReader",
+    "Verdict",
     "is_shared",
     "open_frontier",
     "open_readonly",
+    "open_store",
     "state_path",
 ]
 
@@ -46,17 +58,26 @@ _ACCEPTED = (
 class Shared:
     """What a shared store must be told beside its URL: the ``job`` that its keys belong to, the ``place`` where this
     worker writes (whoever opens one holds its lock), for how many seconds leases outlive the last sign of their holder
-    (``life``), and who is to hear of what is wrong with it."""
+    (``life``), who is to hear of what is wrong with it, and whether no other worker is to be there (``alone``)."""
 
     job: str
     place: str
     life: float
     warn: Callable[[str], None]
+    alone: bool = False
 
 
 def is_shared(url: str) -> bool:
     """Is the frontier that ``[frontier] url`` names one that other machines can reach?"""
     return url.partition("://")[0] in SCHEMES
+
+
+def open_store(url: str, job: str) -> StoreReader:
+    """What the store at ``url`` knows of ``job``, to be read only. Raises :class:`UsageError` and
+    :class:`StorageError` where it is none or not there."""
+    from crawler.frontier.redis.reader import StoreReader
+
+    return StoreReader(url, job)
 
 
 def state_path(url: str, default_path: Path) -> Path | None:
@@ -95,7 +116,9 @@ async def open_frontier(
         from crawler.frontier.redis.frontier import RedisFrontier
 
         assert shared is not None
-        frontier = await RedisFrontier.open(url, shared.job, shared.place, delay, shared.life, clock)
+        frontier = await RedisFrontier.open(
+            url, shared.job, shared.place, delay, shared.life, clock, alone=shared.alone
+        )
         for warning in frontier.warnings:
             shared.warn(warning)
         return frontier

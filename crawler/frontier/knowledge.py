@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 import apsw
 import orjson
 
 from crawler.frontier.rows import HOST, REQUEST, ROBOTS, host_of, read_host, read_request, read_robots
-from crawler.frontier.run_state import DEPTH_LATE, Run
+from crawler.frontier.run_state import DEPTH_LATE, RUN_NAME, Run
 from crawler.model.frontier import (
     OWN_PENDING,
     Counts,
@@ -20,9 +19,6 @@ from crawler.model.frontier import (
     RobotsEntry,
 )
 from crawler.model.reasons import Outcome, Reason
-
-#: What a run may be called.
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def know(db: apsw.Connection, key: bytes) -> Knowledge | None:
@@ -95,7 +91,7 @@ def read_run(db: apsw.Connection) -> Run | None:
     run_id, finished, extra = row
     if run_id is None:
         return None
-    if not _NAME.fullmatch(run_id):
+    if not RUN_NAME.fullmatch(run_id):
         # It names a folder: one that led elsewhere would have files cut and written there.
         raise ValueError(f"a run's name {run_id!r:.100}")
     return Run(run_id, bool(finished), dict(orjson.loads(extra)))

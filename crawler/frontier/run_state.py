@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, runtime_checkable
@@ -9,6 +10,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 from crawler.model.frontier import Counts, HostLoad
 from crawler.model.protocols import Frontier
 
+#: What a run may be called.
+RUN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Politeness memory and robots.txt not renewed for so long (seconds) are dropped when a run begins.
 FORGET_AFTER: Final = 30 * 86_400.0
 #: A row of connection failures is kept so long (seconds): a host that was dead yesterday is given up at its first

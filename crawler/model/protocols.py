@@ -70,6 +70,8 @@ class Expiring(Protocol):
 
     #: Called when all leases in hand have run out: others may hold those hosts by now.
     on_expired: Callable[[], None] | None
+    #: Called with hosts in our hands that others want, to be given back when what is in flight has come.
+    on_recalled: Callable[[Sequence[str]], None] | None
 
     def holds(self, seconds: float) -> bool:
         """Do our leases outlast the next ``seconds``, by the monotonic clock? O(1)."""

@@ -109,7 +109,11 @@ class Crawl:
             _STATE,
             longest_delay(settings),
             shared=Shared(
-                settings.crawl.job or "", secrets.token_hex(16), settings.frontier.lease, log.warning
+                settings.crawl.job or "",
+                secrets.token_hex(16),
+                settings.frontier.lease,
+                log.warning,
+                alone=True,
             ),
         )
         try:

@@ -112,6 +112,7 @@ class Plan:
         next_visit: NextVisit | None = None,
         on_result: OnResult | None = None,
         recrawl: Recrawl | None = None,
+        in_fleet: bool = False,
     ) -> AsyncIterator[tuple[Crawler, Session]]:
         """A crawler over one session of its own, made in the running loop and closed at the end."""
         settings = self.settings
@@ -149,6 +150,7 @@ class Plan:
                     on_result=on_result,
                     recrawl=recrawl,
                     look_up=session.addresses_of,
+                    in_fleet=in_fleet,
                 ),
                 session,
             )

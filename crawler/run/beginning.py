@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.engine.snapshot import Snapshot
-from crawler.frontier import Recall, RunFrontier
+from crawler.frontier import FleetFrontier, Recall, Run, RunFrontier
 from crawler.model.errors import StorageError, UsageError
 from crawler.run.abandoning import abandon
 from crawler.run.carrying import published_of
@@ -88,17 +88,16 @@ def _is_an_account(extra: Mapping[str, Any]) -> bool:
 
 
 async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Beginning:
-    """Resume the unfinished run, or start a new one."""
+    """Resume the unfinished run, or start a new one. ``ValueError`` where another start has begun one meanwhile."""
     known = await frontier.run()
     this = start.described()
     if known is not None and not known.finished:
         if not start.fresh:
-            log.info("resuming", extra={"run_id": known.run_id})
-            extra = dict(known.extra)
-            start.warnings += _changes(extra.get("starts", []), this)
-            extra["starts"] = [*extra.get("starts", []), this]
-            await frontier.note_run(extra)
-            return Beginning(known.run_id, extra, True)
+            others = await _others_in(frontier)
+            word = "joining" if others else "resuming"
+            log.info(word, extra={"run_id": known.run_id, **({"workers": others} if others else {})})
+            start.warnings += _changes(known.extra.get("starts", []), this)
+            return Beginning(known.run_id, await _add_start(frontier, known, this), True)
         await abandon(start, frontier, folder, known)
     elif known is not None:
         finished = known.extra.get("finished_at", "an earlier time")
@@ -121,6 +120,27 @@ async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Begin
             {"schema": "start/1", "run_id": run_id, **extra, "settings": this["settings"]},
         )
     return Beginning(run_id, extra, False)
+
+
+async def _others_in(frontier: RunFrontier) -> int:
+    """Workers that crawl the run at this moment."""
+    if not isinstance(frontier, FleetFrontier):
+        return 0
+    return sum(member.alive for member in (await frontier.fleet.members()).values())
+
+
+async def _add_start(frontier: RunFrontier, known: Run, this: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's account with this start in it."""
+
+    def added(extra: Mapping[str, Any]) -> dict[str, Any]:
+        return {**extra, "starts": [*extra.get("starts", []), this]}
+
+    if isinstance(frontier, FleetFrontier):
+        # Others may join at this moment.
+        return await frontier.fleet.amend(added)
+    extra = added(known.extra)
+    await frontier.note_run(extra)
+    return extra
 
 
 def _changes(starts: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> list[str]:

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from crawler.engine.recrawl import Recrawl
-from crawler.frontier import RunFrontier, Shared, SharedFrontier, is_shared, open_frontier, state_path
+from crawler.frontier import RunFrontier, SharedFrontier, is_shared, open_frontier, state_path
 from crawler.model.errors import StorageError
 from crawler.model.protocols import Sink
 from crawler.model.settings import Settings
@@ -33,18 +33,20 @@ from crawler.run.ending import (
     run_json,
     verdict,
 )
+from crawler.run.fleet import shared, to_store
 from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.leftovers import close_parts
 from crawler.run.lock import Lock
 from crawler.run.loop import loop_factory
 from crawler.run.outlook import Outlook
 from crawler.run.seeds import check_seeds, job_name, read_seeds, with_a_seed
-from crawler.run.signals import Signals, Stoppable
+from crawler.run.signals import Signals
 from crawler.run.sinks import make_sink
-from crawler.run.space import Space, require_space
+from crawler.run.space import require_space
 from crawler.run.start import RunInfo, Start, iso
 from crawler.run.team import Team
 from crawler.run.upload import Upload
+from crawler.run.watch import watching
 from crawler.sink.stream import StreamClosed, StreamSink
 
 log = logging.getLogger("crawler.run")
@@ -72,10 +74,37 @@ def run_job(
     for warning in plan.warnings:
         log.warning(warning)
         start.warnings.append(warning)
-    story = _to_stdout if settings.output.path == "-" else _to_files
-    with asyncio.Runner(loop_factory=loop_factory(settings.crawl.loop)) as runner:
+    story = _to_files
+    if settings.output.path == "-":
+        story = _to_stdout
+    elif is_shared(settings.frontier.url):
+        story = to_store
+    return _run(start, story)
+
+
+def join_job(
+    settings: Settings,
+    *,
+    on_start: Callable[[RunInfo], None],
+    signals: Signals,
+    abandoned: str | None = None,
+) -> Ending:
+    """Crawl as one more worker of the run of ``[crawl] job`` that is under way in the store, until it is finished or
+    this is stopped. ``abandoned``: a worker that is lost with its disk, whose open parts are given up. As
+    :func:`run_job`; raises :class:`UsageError` where there is no such run or worker.
+    """
+    start = Start(Plan.of(settings), settings.crawl.job or "", [], iter(()), False, on_start, signals)
+    start.joins, start.abandoned = True, abandoned
+    for warning in start.plan.warnings:
+        log.warning(warning)
+        start.warnings.append(warning)
+    return _run(start, to_store)
+
+
+def _run(start: Start, story: Callable[[Start], Coroutine[Any, Any, Ending]]) -> Ending:
+    with asyncio.Runner(loop_factory=loop_factory(start.settings.crawl.loop)) as runner:
         ending = runner.run(story(start))
-    signals.over(ending.code)
+    start.signals.over(ending.code)
     return ending
 
 
@@ -90,7 +119,7 @@ async def _to_files(start: Start) -> Ending:
         locks = [lock]
         start.signals.listen()
         require_space(folder.path)
-        await _find_bucket(start)
+        start.upload = await Upload.found(settings.output.upload, start.job, iso(start.at))
         state = state_path(settings.frontier.url, folder.state)
         if state is not None and state != folder.state:
             locks.append(_hold(stack, state))
@@ -100,7 +129,6 @@ async def _to_files(start: Start) -> Ending:
             folder.state,
             longest_delay(settings),
             members=processes,
-            shared=_shared(start, folder.place() if is_shared(settings.frontier.url) else ""),
         )
         stack.push_async_callback(frontier.close)
         await require_own(start, frontier)
@@ -153,7 +181,10 @@ async def _to_stdout(start: Start) -> Ending:
         start.signals.listen()
         url = "memory" if named == "sqlite" else named
         frontier = await open_frontier(
-            url, Path(), longest_delay(start.settings), shared=_shared(start, secrets.token_hex(16))
+            url,
+            Path(),
+            longest_delay(start.settings),
+            shared=shared(start, secrets.token_hex(16), alone=True),
         )
         stack.push_async_callback(frontier.close)
         await require_own(start, frontier)
@@ -176,29 +207,11 @@ async def _to_stdout(start: Start) -> Ending:
         return Ending(code, outcome, run_json(start, run_id, outcome, crawled, counts, [], {}, reasons))
 
 
-async def _find_bucket(start: Start) -> None:
-    """Where the output is to be uploaded: that this can be done is seen before anything is asked."""
-    if start.settings.output.upload is not None:
-        upload = Upload(start.settings.output.upload, start.job)
-        await upload.begin(iso(start.at))
-        start.upload = upload
-
-
 def _hold(stack: AsyncExitStack, state: Path) -> Lock:
     lock = Lock.beside(state)
     lock.acquire()
     stack.callback(lock.release)
     return lock
-
-
-def _shared(start: Start, place: str) -> Shared:
-    """What a shared store is told of this start."""
-
-    def warn(text: str) -> None:
-        log.warning(text)
-        start.warnings.append(text)
-
-    return Shared(start.job, place, start.settings.frontier.lease, warn)
 
 
 async def _crawl(
@@ -226,7 +239,7 @@ async def _crawl(
             {reason: (url, detail) for reason, (url, detail) in before.get("examples", {}).items()}
         )
         meter.noted.update({kind: dict(some) for kind, some in before.get("noted", {}).items()})
-        with start.signals.stopping(crawler), _watching(start, crawler, folders, outlook):
+        with start.signals.stopping(crawler), watching(start, crawler, folders, outlook):
             start.on_start(RunInfo(start.job, run_id, resumed, crawler.snapshot))
             try:
                 ended = await crawler.run()
@@ -259,7 +272,7 @@ async def _crawl_together(
     )
     recrawl = await recrawl_of(start, frontier, run.extra, place.parent)
     watched = outlook.watched(batches)
-    with start.signals.stopping(team), _watching(start, team, folders, outlook):
+    with start.signals.stopping(team), watching(start, team, folders, outlook):
         start.on_start(RunInfo(start.job, run.run_id, run.resumed, team.snapshot))
         try:
             if recrawl is not None and recrawl.carry_over is not None:
@@ -267,22 +280,3 @@ async def _crawl_together(
             return await team.crawl(watched, seeder.counts)
         finally:
             await batches.aclose()
-
-
-@contextmanager
-def _watching(start: Start, crawl: Stoppable, folders: Sequence[Path], outlook: Outlook) -> Iterator[None]:
-    """Stop the crawl when a disk runs low; say who cannot finish in time."""
-
-    def stop(text: str) -> None:
-        log.error(text)
-        start.warnings.append(text)
-        start.no_room = True
-        crawl.stop()
-
-    watch = asyncio.create_task(Space(folders, stop).watch(), name="space")
-    look = asyncio.create_task(outlook.look(), name="outlook")
-    try:
-        yield
-    finally:
-        watch.cancel()
-        look.cancel()

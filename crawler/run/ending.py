@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,10 @@ async def end(
     code, outcome, reasons = verdict(crawled.ended, counts, past, missing, start.settings.gate)
     if code == STOPPED and start.no_room:
         code = NO_ROOM
-    if counts.hosts > _HOSTS_WITHOUT_CONTACT and not start.settings.http.contact:
-        start.warnings.append(
-            f"{counts.hosts} hosts were crawled and no contact is set: give --contact, so that their owners"
-            " can reach you"
-        )
+    warn_of_no_contact(start, counts)
     files = await frontier.files()
     await write_failed(frontier, folder.run(run_id))
-    if not await _uploaded(start, folder.run(run_id), files):
+    if not await uploaded(start, folder.run(run_id), files):
         code = NO_ROOM if start.no_room or start.upload_cut == UPLOAD else STOPPED
         outcome, reasons = "stopped", []
     content = run_json(start, run_id, outcome, crawled, counts, files, extra, reasons)
@@ -100,7 +96,7 @@ async def end(
     return Ending(code, outcome, content, places(start, folder, run_id, code))
 
 
-async def _uploaded(start: Start, run: Path, files: Sequence[FileMark]) -> bool:
+async def uploaded(start: Start, run: Path, files: Sequence[FileMark]) -> bool:
     """Is all of the run's output where it is to be uploaded, if anywhere? If not it is said why."""
     upload = start.upload
     if upload is None:
@@ -125,6 +121,14 @@ async def _uploaded(start: Start, run: Path, files: Sequence[FileMark]) -> bool:
     return False
 
 
+def warn_of_no_contact(start: Start, counts: Counts) -> None:
+    if counts.hosts > _HOSTS_WITHOUT_CONTACT and not start.settings.http.contact:
+        start.warnings.append(
+            f"{counts.hosts} hosts were crawled and no contact is set: give --contact, so that their owners"
+            " can reach you"
+        )
+
+
 async def publish(
     start: Start,
     frontier: RunFrontier,
@@ -135,12 +139,7 @@ async def publish(
     code: int,
 ) -> None:
     """``latest``, then the finished mark; then what is outdated goes. Every part is where it is to be."""
-    if start.upload is not None:
-        await start.upload.manifest(run_id, content)
-    if code == FINISHED:
-        folder.publish(run_id)
-        if start.upload is not None:
-            await start.upload.latest(run_id, str(content["finished_at"]))
+    await show(start, folder, run_id, content, code)
     good = Counted.of(await frontier.counts(), []).good
     await frontier.finish_run({**extra, "finished_at": content["finished_at"], "code": code, "good": good})
     delete_outdated(folder, run_id, time.time(), start.settings.output)
@@ -150,6 +149,16 @@ async def publish(
         except StorageError as error:
             # The run is over and well: what it takes to write the state anew may be more than the disk has left.
             log.warning(f"the state could not be made smaller: {error}")
+
+
+async def show(start: Start, folder: JobFolder, run_id: str, content: Mapping[str, Any], code: int) -> None:
+    """Where readers look: ``latest``, and the manifest where the output is uploaded."""
+    if start.upload is not None:
+        await start.upload.manifest(run_id, content)
+    if code == FINISHED:
+        folder.publish(run_id)
+        if start.upload is not None:
+            await start.upload.latest(run_id, str(content["finished_at"]))
 
 
 async def missing_of(start: Start, frontier: RunFrontier) -> list[str]:
@@ -188,15 +197,21 @@ def run_json(
     files: Sequence[Any],
     extra: Mapping[str, Any],
     gate: Sequence[str] = (),
+    workers: Sequence[Mapping[str, Any]] = (),
+    place_of: Callable[[FileMark], Mapping[str, Any]] | None = None,
+    lacks: str | None = None,
 ) -> dict[str, Any]:
-    """``extra`` is what the state keeps of the run beside the frontier."""
+    """``extra`` is what the state keeps of the run beside the frontier. ``lacks``: what it could not finish for, though
+    nothing is left to be asked."""
     stopped = crawled.ended.stopped
-    stopped_by = None if stopped is Stopped.FINISHED else "disk" if start.no_room else stopped.value
+    stopped_by = (
+        "disk" if start.no_room else lacks or (None if stopped is Stopped.FINISHED else stopped.value)
+    )
     return manifest(
         run_id=run_id,
         job=start.job,
         outcome=outcome,
-        stopped_by=stopped_by or start.upload_cut,
+        stopped_by=None if outcome in ("finished", "gated") else stopped_by or start.upload_cut,
         started_at=iso(start.at),
         finished_at=iso(time.time()),
         elapsed=crawled.ended.elapsed,
@@ -211,6 +226,8 @@ def run_json(
         timeline=joined(extra.get("timeline"), iso(start.at), crawled.timeline),
         gate=gate,
         upload=None if start.upload is None else start.upload.place(run_id),
+        workers=workers,
+        place_of=place_of,
     )
 
 

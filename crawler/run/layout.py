@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from crawler.model.errors import UNTOUCHED, unusable
 
 #: What a failed write means to who reads of it.
-
-_PLACE: Final = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +29,6 @@ class JobFolder:
     @property
     def lock(self) -> Path:
         return self.path / "lock"
-
-    def place(self) -> str:
-        """32 hexadecimal digits that tell this folder from any other, made when first asked for: by them a shared store
-        knows who writes here. For whoever holds the lock. Raises :class:`StorageError`."""
-        path = self.path / "worker"
-        known = read_json(path).get("id")
-        if isinstance(known, str) and _PLACE.fullmatch(known):
-            return known
-        made = secrets.token_hex(16)
-        write_json(path, {"schema": "worker/1", "id": made})
-        return made
 
     def run(self, run_id: str) -> Path:
         return self.path / "runs" / run_id

@@ -19,7 +19,8 @@ from crawler.run.start import Start
 from crawler.sink.series import OPEN, PartLost, worker_of
 
 
-def _open_parts(folder: Path) -> list[str]:
+def open_parts(folder: Path) -> list[str]:
+    """Parts that stand there without their final name."""
     return [path.name for path in folder.glob(f"pages-*{OPEN}")]
 
 
@@ -34,22 +35,29 @@ async def close_parts(
     names = [mark.name for mark in marks if not mark.closed]
     try:
         # Also what was never committed: it goes. And what was closed, but for its name.
-        names += await asyncio.to_thread(_open_parts, folder)
+        names += await asyncio.to_thread(open_parts, folder)
     except OSError as error:
         raise unusable(error, folder) from error
     workers = {worker for name in names if (worker := worker_of(name)) is not None}
     lost = None
     for worker in sorted(workers.difference(but)):
-        sink = make_sink(start.plan, start.job, run_id, folder, marks, worker=worker)
         try:
-            await sink.open(marks)
-            closed = await sink.flush(last=True)
-            if closed:
-                await frontier.settle(time.time(), Settlement(files=closed))
-                await sink.settled()
+            await close_parts_of(start, frontier, run_id, folder, worker)
         except PartLost as error:
             lost = lost or error
-        finally:
-            await sink.close()
     if lost is not None:
         raise lost
+
+
+async def close_parts_of(start: Start, frontier: RunFrontier, run_id: str, folder: Path, worker: str) -> None:
+    """Close what ``worker`` has left open. Raises :class:`~crawler.sink.ndjson.PartLost` where it isn't there."""
+    marks = await frontier.files()
+    sink = make_sink(start.plan, start.job, run_id, folder, marks, worker=worker)
+    try:
+        await sink.open(marks)
+        closed = await sink.flush(last=True)
+        if closed:
+            await frontier.settle(time.time(), Settlement(files=closed))
+            await sink.settled()
+    finally:
+        await sink.close()

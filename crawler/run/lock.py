@@ -28,8 +28,13 @@ class Lock:
         *,
         sleep: Callable[[float], None] = time.sleep,
         taken: str = "another run of this job is active",
+        patience: float = PATIENCE,
+        shared: bool = False,
     ) -> None:
+        """``shared``: others may hold it too, if they share it."""
         self._path = path
+        self._patience = patience
+        self._how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._taken = taken
         self._sleep = sleep
         self._descriptor: int | None = None
@@ -55,9 +60,9 @@ class Lock:
         except OSError as error:
             raise unusable(error, self._path, UNTOUCHED) from error
         try:
-            for _ in range(round(PATIENCE / _TRY_EVERY)):
+            for _ in range(max(1, round(self._patience / _TRY_EVERY))):
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(descriptor, self._how | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     yield _TRY_EVERY
@@ -71,7 +76,8 @@ class Lock:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
-        self._say_who(descriptor)
+        if self._how == fcntl.LOCK_EX:
+            self._say_who(descriptor)
 
     @classmethod
     def beside(cls, state: Path) -> Lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -43,9 +43,19 @@ def manifest(
     timeline: Sequence[Mapping[str, Any]] = (),
     gate: Sequence[str] = (),
     upload: str | None = None,
+    workers: Sequence[Mapping[str, Any]] = (),
+    place_of: Callable[[FileMark], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The content of run.json. Counters are the run's, over all its starts; ``connections`` this start's."""
+    """The content of run.json. Counters are the run's, over all its starts; ``connections`` this start's.
+
+    ``workers``: of a run that several machines have crawled. ``place_of``: where a part of it is.
+    """
     tally = counts.tally
+
+    def described(mark: FileMark) -> dict[str, Any]:
+        part = {"name": mark.name, "rows": mark.rows, "bytes": mark.end, "sha256": mark.sha256}
+        return {**part, **(place_of(mark) if place_of is not None else {})}
+
     return {
         "schema": SCHEMA,
         "run_id": run_id,
@@ -93,18 +103,15 @@ def manifest(
             for host, mean, pages in meter.slowest
         ],
         "timeline": list(timeline),
-        "parts": [_part(mark) for mark in parts if mark.closed and not is_archive(mark.name)],
-        "archive": [_part(mark) for mark in parts if mark.closed and is_archive(mark.name)],
+        "parts": [described(mark) for mark in parts if mark.closed and not is_archive(mark.name)],
+        "archive": [described(mark) for mark in parts if mark.closed and is_archive(mark.name)],
         "upload": upload,
+        **({"workers": list(workers)} if workers else {}),
         "warnings": list(warnings),
         "starts": list(starts),
         "settings": dict(settings),
         "versions": versions(),
     }
-
-
-def _part(mark: FileMark) -> dict[str, Any]:
-    return {"name": mark.name, "rows": mark.rows, "bytes": mark.end, "sha256": mark.sha256}
 
 
 def _reasons(tally: Mapping[str, int], meter: Meter) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Start:
 
     ``warnings`` go into run.json. ``no_room``: the disk ran low, and that is what stopped it. ``scheduled_for``: the
     moment of the schedule that it is the run of, RFC 3339. ``upload_cut``: what stands in the way of the output's last
-    uploads.
+    uploads. ``joins``: a run that is under way and none else, without seeds of its own; ``abandoned``: a worker of it
+    whose open parts are given up.
     """
 
     plan: Plan
@@ -51,6 +52,8 @@ class Start:
     scheduled_for: str | None = None
     upload: Upload | None = None
     upload_cut: str | None = None
+    joins: bool = False
+    abandoned: str | None = None
 
     @property
     def settings(self) -> Settings:

@@ -49,6 +49,16 @@ class Upload:
         self._stops = 0
         self._left: Callable[[], float] = lambda: 0.0
 
+    @classmethod
+    async def found(cls, url: str | None, job: str, at: str) -> Upload | None:
+        """The uploads to ``[output] upload``, if any: that they can be done is seen before anything is asked. Raises
+        :class:`~crawler.model.errors.UsageError` or :class:`StorageError`."""
+        if url is None:
+            return None
+        upload = cls(url, job)
+        await upload.begin(at)
+        return upload
+
     def place(self, run_id: str) -> str:
         return f"{self._bucket.url}/{self._job}/runs/{run_id}/"
 
@@ -157,6 +167,16 @@ class Upload:
     async def manifest(self, run_id: str, content: Mapping[str, Any]) -> None:
         """run.json, when all that it names is there. Raises :class:`StorageError`."""
         await self._bucket.put_json(self._name(run_id, "run.json"), content)
+
+    async def missing(self, run_id: str, files: Sequence[FileMark]) -> list[FileMark]:
+        """Those of ``files`` that are finished and not there. O(parts). Raises :class:`StorageError`."""
+        return [
+            mark
+            for mark in files
+            if mark.closed
+            and (run_id, mark.name) not in self._up
+            and not await self._bucket.has(self._name(run_id, mark.name), mark.end)
+        ]
 
     async def latest(self, run_id: str, finished_at: str) -> None:
         """Publish the run. Raises :class:`StorageError`."""

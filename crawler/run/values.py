@@ -142,6 +142,14 @@ def _number(text: str) -> float:
     raise _UnfitError
 
 
+def read_duration(text: str, place: str) -> float:
+    """Seconds of a duration that is no setting. Raises :class:`UsageError` at ``place``."""
+    try:
+        return _duration(text.strip().lower())
+    except _UnfitError:
+        raise UsageError(f"{place}: expected a duration such as 90s, 15m or 2h; found {text!r:.40}") from None
+
+
 def _duration(text: str) -> float:
     if _NUMBER.fullmatch(text):
         return float(text)

@@ -175,6 +175,20 @@ class Bucket:
         except Exception as error:
             raise self._storage_error(name, error) from error
 
+    async def has(self, name: str, size: int) -> bool:
+        """Is an object of this name and size there? Yes where we may not ask. Raises :class:`StorageError`."""
+        import obstore
+
+        try:
+            found = await obstore.head_async(self._patient, name)
+        except FileNotFoundError:
+            return False
+        except Exception as error:
+            if type(error).__name__ in _REFUSED:
+                return True
+            raise self._storage_error(name, error) from error
+        return bool(found["size"] == size)
+
     async def _holds(self, name: str, path: Path, size: int, sha256: str) -> bool:
         """Is it there? Raises :class:`StorageError` where something else is."""
         import obstore

@@ -136,16 +136,6 @@ def test_a_store_that_forgets_all_ends_the_run(site, dns, crawl, store) -> None:
     assert "the run is not there any more" in ended.stderr
 
 
-def test_another_folder_cannot_join_a_run_that_is_active(site, dns, crawl, store, tmp_path) -> None:
-    seeds = build(site, wait=0.05)
-    running = crawl.start(seeds, **options(dns, store))
-    running.wait_to_hear("start")
-    other = crawl(seeds, output=tmp_path / "other", **options(dns, store))
-    assert other.code == 4
-    assert f"process {running.pid} on {socket.gethostname()}" in other.stderr
-    whole(site, running.wait())
-
-
 def test_several_processes_are_refused(crawl) -> None:
     ended = crawl(["http://h.test/"], frontier="redis://127.0.0.1:1", processes=2)
     assert ended.code == 2

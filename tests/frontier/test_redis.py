@@ -48,7 +48,7 @@ async def test_who_is_silent_for_long_loses_its_hosts_one_delay_later(
     slow = replace(slow, state=replace(slow.state, crawl_delay=7.0))
     await dead.settle(clock.now, settlement(slow, hosts=[give_back(slow, release=False, crawl_delay=7.0)]))
     with pytest.raises(JobActive, match="process"):
-        await maker.open("two")
+        await maker.open("two", alone=True)
     clock.now += LIFE + 1
     other = await maker.open("two")
     taken = await other.take(clock.now, 9, 9)

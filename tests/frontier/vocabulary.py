@@ -151,11 +151,11 @@ class RedisMaker:
         self.job = f"job-{uuid4().hex}"
         self._open: list[RedisFrontier] = []
 
-    async def open(self, place: str = "here", life: float = 30.0) -> RedisFrontier:
+    async def open(self, place: str = "here", life: float = 30.0, *, alone: bool = False) -> RedisFrontier:
         from crawler.frontier.redis.frontier import RedisFrontier
 
         frontier = await RedisFrontier.open(
-            self.server.url, self.job, place, DELAY, life, self.clock, server_clock=self.clock
+            self.server.url, self.job, place, DELAY, life, self.clock, server_clock=self.clock, alone=alone
         )
         self._open.append(frontier)
         return frontier

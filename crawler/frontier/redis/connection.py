@@ -72,6 +72,8 @@ class Store:
         self._client = client
         #: How it is durable: ``always``, ``everysec``, or ``no``: not known, or not at all.
         self.durable = durable
+        #: Is an outage waited out? Else it is a :class:`StorageAway`.
+        self.patient = True
         #: Questions that wait for the store to come back.
         self.waiting = 0
         self._away_since: float | None = None
@@ -114,9 +116,10 @@ class Store:
     def __str__(self) -> str:
         return str(self._address)
 
-    async def hash_of_job(self) -> dict[bytes, bytes]:
-        """The job's own account: schema, salt, run."""
-        found: dict[bytes, bytes] = await self.patiently(lambda: self._client.hgetall(self._key))
+    async def hash_of_job(self, name: str = "meta") -> dict[bytes, bytes]:
+        """``meta`` is the job's own account: schema, salt, run."""
+        key = self._key[:-4] + name
+        found: dict[bytes, bytes] = await self.patiently(lambda: self._client.hgetall(key))
         return found
 
     async def hash_of_run(self, generation: bytes, name: str) -> dict[bytes, bytes]:
@@ -167,6 +170,8 @@ class Store:
                     with _trouble(self._address):
                         answer = await question()
                 except _AWAY as error:
+                    if not self.patient:
+                        raise StorageAway(f"{self}: it is away ({_said(error)})") from error
                     if not waits:
                         waits = True
                         self.waiting += 1

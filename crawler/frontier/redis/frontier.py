@@ -6,24 +6,19 @@ lost on its way does no harm: each question has a number, and the store keeps th
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import re
-import secrets
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from heapq import nlargest
 from typing import Any, Final
 
 import orjson
 
 from crawler.frontier.redis.address import Address
 from crawler.frontier.redis.clock import ServerClock
-from crawler.frontier.redis.connection import StorageAway, Store
+from crawler.frontier.redis.connection import Store
+from crawler.frontier.redis.fellows import Fellows
+from crawler.frontier.redis.ledger import Ledger, write_mark
+from crawler.frontier.redis.presence import Presence
 from crawler.frontier.redis.scripts import Script
 from crawler.frontier.redis.values import (
     keys_of,
@@ -36,10 +31,8 @@ from crawler.frontier.redis.values import (
     write_validators,
 )
 from crawler.frontier.rows import encode, host_of
-from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, Run
-from crawler.model.errors import JobActive, StorageError
+from crawler.frontier.run_state import FORGET_AFTER, Run
 from crawler.model.frontier import (
-    OWN_PENDING,
     Counts,
     FileMark,
     Held,
@@ -51,53 +44,36 @@ from crawler.model.frontier import (
     Settlement,
     Taken,
 )
-from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Request
 from crawler.rules.scope import registrable
 
-log = logging.getLogger("crawler.frontier")
-
-SCHEMA: Final = 1
-#: What a run may be called.
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Requests in one script: a store does nothing else while it runs, 4,096 take it about 30 ms.
 _ROWS: Final = 4096
 _URL_FIELDS: Final = 8
-#: Heartbeats in the life of a lease: three may be lost.
-_BEATS: Final = 4
-#: Seconds until a heartbeat that found nobody is tried again.
-_AGAIN: Final = 0.5
-#: Seconds that the last words to a store may take.
-_FAREWELL: Final = 5.0
+#: What the names of parts that hold records have, and those of an archive do not.
+_RECORDS: Final = ".ndjson"
+#: Seconds after which a worker looks again for hosts that others may have found or given back, and looks a second that
+#: a store bears of all of them: one takes it about 0.1 ms.
+_LOOK_AGAIN: Final = 0.25
+_MOST_LOOKS: Final = 400
 
 
 class RedisFrontier:
-    """A :class:`~crawler.frontier.run_state.RunFrontier` in a store that several workers may reach.
+    """A :class:`~crawler.frontier.fleet.FleetFrontier` in a store that the workers of a job reach."""
 
-    ``place`` names where this worker writes; whoever opens one holds the lock of that place, so that an earlier worker
-    of it is dead. ``life``: seconds that leases outlive the last sign of their holder.
-    """
-
-    def __init__(
-        self, store: Store, worker: str, salt: int, delay: float, life: float, clock: ServerClock
-    ) -> None:
-        self._store = store
-        self._worker = worker
+    def __init__(self, ledger: Ledger, presence: Presence, salt: int) -> None:
+        self._ledger = ledger
+        self._presence = presence
+        self._store = ledger.store
+        self._clock = ledger.clock
         self._salt = salt
-        self._delay = delay
-        self._life = life
-        self._clock = clock
         self._question = 0
-        self._counts: Counts | None = None
-        self._generation = b"0"
-        self._oldest = 0.0
-        self._alive_until = 0.0
-        self._heart: asyncio.Task[None] | None = None
         self._closed = False
+        self.fleet = Fellows(ledger, presence)
         #: What a person should know of the store.
         self.warnings: Sequence[str] = ()
-        #: Called when all leases in hand have run out: others may hold those hosts by now.
-        self.on_expired: Callable[[], None] | None = None
+        #: Called with hosts in our hands that others want, to be given back when what is in flight has come.
+        self.on_recalled: Callable[[Sequence[str]], None] | None = None
 
     @classmethod
     async def open(
@@ -110,21 +86,27 @@ class RedisFrontier:
         clock: Callable[[], float] = time.time,
         *,
         server_clock: Callable[[], float] | None = None,
+        alone: bool = False,
     ) -> RedisFrontier:
-        """Open or make the state of ``job``. Raises :class:`UsageError` and :class:`StorageError` where the store is
-        none of ours, :class:`JobActive` where another worker has the job."""
+        """Open or make the state of ``job``.
+
+        ``place`` names where this worker writes; whoever opens one holds the lock of that place, so that an earlier
+        worker of it is dead. ``delay``: seconds by which the hosts of the dead are put off. ``life``: seconds that
+        leases outlive the last sign of their holder. ``alone``: no other worker is to be there.
+
+        Raises :class:`UsageError` and :class:`StorageError` where the store is none of ours, :class:`JobActive` where
+        a worker is there that wants to be alone, or should be.
+        """
         address = Address.of(url)
         store, warnings = await Store.open(address, job)
         try:
-            clocks = ServerClock(clock, server_clock)
-            worker = f"{place}.{secrets.token_hex(4)}"
-            salt = await _join(store, job, worker, place, delay, life, clocks)
-            frontier = cls(store, worker, salt, delay, life, clocks)
+            ledger = Ledger(store, ServerClock(clock, server_clock))
+            presence = Presence(store, place, delay, life, ledger.clock)
+            frontier = cls(ledger, presence, await presence.join(job, alone=alone))
             frontier.warnings = warnings
             await frontier.run()
-            await frontier._beat()
+            await presence.begin()
             await frontier._sweep()
-            frontier._heart = asyncio.create_task(frontier._live(), name="heartbeat")
         except BaseException:
             await store.close()
             raise
@@ -134,55 +116,22 @@ class RedisFrontier:
     def salt(self) -> int:
         return self._salt
 
+    @property
+    def on_expired(self) -> Callable[[], None] | None:
+        """Called when all leases in hand have run out: others may hold those hosts by now."""
+        return self._presence.on_expired
+
+    @on_expired.setter
+    def on_expired(self, told: Callable[[], None] | None) -> None:
+        self._presence.on_expired = told
+
     def holds(self, seconds: float) -> bool:
         """Do our leases outlast the next ``seconds``, as far as we know? By the monotonic clock."""
-        return time.monotonic() + seconds < self._alive_until
-
-    # -- the heartbeat -----------------------------------------------------------------------------------
-
-    async def _live(self) -> None:
-        while True:
-            await asyncio.sleep(self._life / _BEATS)
-            try:
-                await self._beat()
-            except StorageAway:
-                # Whoever has a question waits for the store and says so. Until it is back our leases run out.
-                await asyncio.sleep(_AGAIN)
-
-    async def _beat(self) -> None:
-        sent, began = time.monotonic(), self._clock.began()
-        said, late = await self._store.ask_once(
-            Script.BEAT, self._clock.given, self._worker, self._life, self._delay, self._generation
-        )
-        self._clock.learn(began, float(said))
-        if late:
-            self._lost_all()
-        self._alive_until = sent + self._life
-
-    def _lost_all(self) -> None:
-        log.warning(
-            f"{self._store}: it has not heard of this worker for {self._life:.0f} s: leases have run out"
-        )
-        if self.on_expired is not None:
-            self.on_expired()
+        return self._presence.holds(seconds)
 
     def _next_question(self) -> int:
         self._question += 1
         return self._question
-
-    async def _ask(self, script: Script, *arguments: str | bytes | int | float) -> Any:
-        """Ask of the run under way: of another one nothing is read, and nothing written to it."""
-        return await self._store.ask(script, *arguments, self._generation)
-
-    @contextmanager
-    def _unsound(self) -> Iterator[None]:
-        try:
-            yield
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError) as error:
-            raise StorageError(
-                f"{self._store}: the state of the job is damaged (it holds what no crawler writes: {error});"
-                " give the job another name"
-            ) from error
 
     # -- add ---------------------------------------------------------------------------------------------
 
@@ -191,7 +140,7 @@ class RedisFrontier:
         for at in range(0, len(requests), _ROWS):
             some = requests[at : at + _ROWS]
             rows = encode([write_request(request) for request in some])
-            new += await self._ask(Script.ADD, self._clock.given, rows, keys_of(some))
+            new += await self._ledger.ask(Script.ADD, self._clock.given, rows, keys_of(some))
         return new
 
     # -- take --------------------------------------------------------------------------------------------
@@ -207,14 +156,14 @@ class RedisFrontier:
     ) -> Taken:
         asked = [(one.host, one.token, list(one.keys)) for one in held]
         began, question = self._clock.began(), self._next_question()
-        leases, next_due, said, late = await self._ask(
+        leases, next_due, said, late, present, recalled = await self._ledger.ask(
             Script.TAKE,
             self._clock.given,
             repr(self._clock.asked(now)),
-            self._worker,
+            self._presence.worker,
             question,
-            self._life,
-            self._delay,
+            self._presence.life,
+            self._presence.delay,
             hosts,
             urls_per_host,
             encode([[host, str(token), len(keys)] for host, token, keys in asked]),
@@ -223,10 +172,15 @@ class RedisFrontier:
         )
         self._clock.learn(began, float(said))
         if late:
-            self._lost_all()
+            self._presence.lost_all()
         read = [self._read_lease(*values) for values in leases]
         await self._add_domains(read)
-        return Taken(read, None if next_due is None else self._clock.heard(float(next_due)))
+        return Taken(
+            read,
+            None if next_due is None else self._clock.heard(float(next_due)),
+            now + max(_LOOK_AGAIN, present / _MOST_LOOKS) if present > 1 else None,
+            [host.decode() for host in recalled],
+        )
 
     def _read_lease(
         self,
@@ -241,7 +195,7 @@ class RedisFrontier:
         urls: Sequence[Any],
         robots: Sequence[bytes],
     ) -> Lease:
-        with self._unsound():
+        with self._ledger.unsound():
             return Lease(
                 host=host.decode(),
                 token=int(token),
@@ -249,7 +203,7 @@ class RedisFrontier:
                     read_request(*urls[at : at + _URL_FIELDS]) for at in range(0, len(urls), _URL_FIELDS)
                 ],
                 state=read_host(self._clock.heard(float(due)), state, learnt),
-                robots=read_robots(robots, self._oldest),
+                robots=read_robots(robots, self._ledger.oldest),
                 more=bool(more),
                 refill=bool(refill),
                 evidence=None if evidence is None else evidence.decode(),
@@ -259,7 +213,7 @@ class RedisFrontier:
         """What each lease's registrable domain has cost."""
         domains = [registrable(lease.host) for lease in leases]
         if domains:
-            pages = await self._store.some_of_run(self._generation, "domains", domains)
+            pages = await self._store.some_of_run(self._ledger.generation, "domains", domains)
             for lease, count in zip(leases, pages, strict=True):
                 lease.domain_pages = int(count or 0)
 
@@ -274,20 +228,22 @@ class RedisFrontier:
             await self.add(first[_ROWS:])
             first = first[:_ROWS]
         question = self._next_question()
-        lost, moved, new, grown, late = await self._ask(
+        lost, moved, new, grown, late, domains, recalled = await self._ledger.ask(
             Script.SETTLE,
             self._clock.given,
-            self._worker,
+            self._presence.worker,
             question,
-            self._life,
-            self._written(settlement, first),
+            self._presence.life,
+            _written(settlement, first, self._clock.told),
             keys_of(ended),
             keys_of(later),
             keys_of(first),
-            self._delay,
+            self._presence.delay,
         )
         if late:
-            self._lost_all()
+            self._presence.lost_all()
+        if recalled and self.on_recalled is not None:
+            self.on_recalled([host.decode() for host in recalled])
         if not (lost or moved) and any(mark.closed for mark in settlement.files):
             moved = [name.encode() for name in await self._until_durable(settlement.files)]
         return Settled(
@@ -296,45 +252,7 @@ class RedisFrontier:
             | {request.host for request in settlement.found[_ROWS:]},
             lost=[name.decode() for name in lost],
             moved=[name.decode() for name in moved],
-        )
-
-    def _written(self, settlement: Settlement, found: Sequence[Request]) -> str:
-        told = self._clock.told
-        claims = [*settlement.leases.items(), *((back.host, back.token) for back in settlement.hosts)]
-        hosts = []
-        for back in settlement.hosts:
-            due, closed, pause, state = write_host(replace(back.state, due=told(back.state.due)))
-            hosts.append([back.host, str(back.token), int(back.release), due, closed, pause, state])
-        return encode(
-            {
-                "claims": [[host, str(token)] for host, token in claims],
-                "files": [[mark.name, str(mark.start), _write_mark(mark)] for mark in settlement.files],
-                "done": [
-                    [
-                        done.request.host,
-                        done.request.depth,
-                        int(done.request.kind),
-                        done.outcome,
-                        done.reason or "",
-                        done.status or 0,
-                        done.request.attempt,
-                        write_validators(done.request),
-                    ]
-                    for done in settlement.done
-                ],
-                "again": [
-                    [again.request.host, repr(max(0.0, told(again.not_before))), again.attempt]
-                    for again in settlement.again
-                ],
-                "found": [write_request(request) for request in found],
-                "hosts": hosts,
-                "robots": [
-                    [host_of(entry.origin), entry.origin, write_robots(entry)] for entry in settlement.robots
-                ],
-                "evidence": settlement.evidence,
-                "domains": settlement.domains,
-                "tally": settlement.tally,
-            }
+            domains={domains[at].decode(): domains[at + 1] for at in range(0, len(domains), 2)},
         )
 
     async def _until_durable(self, marks: Sequence[FileMark]) -> list[str]:
@@ -354,119 +272,27 @@ class RedisFrontier:
 
     async def counts(self) -> Counts:
         """O(1). While the store is away, as it was when last asked."""
-        if self._counts is not None and self._store.waiting:
-            return self._counts
-        found, tallied = await self._ask(Script.COUNTS)
-        with self._unsound():
-            ledger = _numbers(found)
-            names = ("seeds", "discovered", "final", "pending", "hosts")
-            seeds, discovered, final, pending, hosts = (ledger.get(name, 0) for name in names)
-            if min(seeds, discovered, final, pending, hosts) < 0 or seeds + discovered != final + pending:
-                raise ValueError(f"{seeds} + {discovered} is not {final} + {pending}")
-            self._counts = Counts(seeds, discovered, final, pending, hosts, _numbers(tallied))
-        return self._counts
+        return await self._ledger.counts()
 
     async def loads(self, most: int) -> Sequence[HostLoad]:
-        """A thousand hosts a script, so that none holds the store up; by name, as a store may show one twice."""
-        met: dict[str, HostLoad] = {}
-        cursor = b"0"
-        while True:
-            cursor, rows = await self._ask(Script.LOADS, cursor)
-            with self._unsound():
-                for at in range(0, len(rows), 5):
-                    name, urls, due, state, learnt = rows[at : at + 5]
-                    host = read_host(self._clock.heard(float(due)), state, learnt)
-                    met[name.decode()] = HostLoad(name.decode(), urls, host)
-            if cursor == b"0":
-                break
-
-        def length(load: HostLoad) -> float:
-            return load.urls * (1 + max(load.state.crawl_delay, 2 * load.state.mean))
-
-        return nlargest(most, met.values(), key=length)
+        return await self._ledger.loads(most)
 
     async def recount(self) -> Counts:
-        """24 bytes a URL: a store may show one twice."""
-        met: set[bytes] = set()
-        hosts: set[str] = set()
-        seeds = total = pending = late = own = own_pending = 0
-        cursor = b"0"
-        while True:
-            cursor, rows = await self._ask(Script.RECOUNT, cursor)
-            with self._unsound():
-                for at in range(0, len(rows), 6):
-                    key, kind, is_seed, waits, is_late, fixed = rows[at : at + 6]
-                    if key in met:
-                        continue
-                    met.add(key)
-                    hosts.add(orjson.loads(fixed)[1])
-                    late += is_late
-                    if kind:
-                        own += 1
-                        own_pending += waits
-                    else:
-                        total += 1
-                        seeds += is_seed
-                        pending += waits
-            if cursor == b"0":
-                break
-        tally = {
-            name: n
-            for name, n in (await self.counts()).tally.items()
-            if name not in (DEPTH_LATE, OWN_PENDING)
-        }
-        if late:
-            tally[DEPTH_LATE] = late
-        if own:
-            tally[OWN_PENDING] = own_pending
-        return Counts(seeds, total - seeds, total - pending, pending, len(hosts - {""}), tally)
+        return await self._ledger.recount()
 
     async def know(self, key: bytes) -> Knowledge | None:
-        found = await self._ask(Script.KNOW, key)
-        if found is None:
-            return None
-        with self._unsound():
-            depth, priority, seed, attempt, fixed, route, valid, *rest = found
-            not_before, outcome, reason, status, due, state, learnt = rest
-            request = read_request(key, depth, priority, seed, attempt, fixed, route, valid)
-            if outcome:
-                request = replace(request, chain=(), refused=None)
-            return Knowledge(
-                request=request,
-                pending=not outcome,
-                outcome=Outcome(outcome.decode()) if outcome else None,
-                reason=Reason(reason.decode()) if reason else None,
-                status=status or None,
-                not_before=self._clock.heard(float(not_before)),
-                host=read_host(self._clock.heard(float(due)), state, learnt),
-            )
+        return await self._ledger.know(key)
 
     async def robots(self, origin: str) -> RobotsEntry | None:
-        found = await self._store.field_of_job(f"r:{host_of(origin)}", origin)
-        if found is None:
-            return None
-        with self._unsound():
-            return read_robots([origin.encode(), found], self._oldest).get(origin)
+        return await self._ledger.robots(origin)
 
     async def files(self) -> Sequence[FileMark]:
-        found = await self._store.hash_of_run(self._generation, "files")
-        with self._unsound():
-            return [_read_mark(name.decode(), found[name]) for name in sorted(found)]
+        return await self._ledger.files()
 
     # -- the run -----------------------------------------------------------------------------------------
 
     async def run(self) -> Run | None:
-        found = await self._store.hash_of_job()
-        with self._unsound():
-            self._generation = found[b"generation"]
-            self._oldest = float(found.get(b"oldest", b"0"))
-            if b"run_id" not in found:
-                return None
-            run_id = found[b"run_id"].decode()
-            if not NAME.fullmatch(run_id):
-                # It names a folder.
-                raise ValueError(f"a run's name {run_id!r:.100}")
-            return Run(run_id, found[b"finished"] == b"1", dict(orjson.loads(found[b"extra"])))
+        return await self._ledger.run()
 
     async def begin_run(
         self, run_id: str, now: float, extra: Mapping[str, Any] | None = None, *, abandon: bool = False
@@ -477,7 +303,6 @@ class RedisFrontier:
         )
         if in_the_way:
             raise ValueError(f"run {in_the_way.decode()} is not finished")
-        self._counts = None
         await self.run()
         await self._sweep()
 
@@ -486,7 +311,7 @@ class RedisFrontier:
         for generation in await self._store.members_of_job("stale"):
             at = 0
             while at >= 0:
-                at = await self._store.ask(Script.SWEEP, generation, at, repr(self._oldest), "")
+                at = await self._store.ask(Script.SWEEP, generation, at, repr(self._ledger.oldest), "")
 
     async def note_run(self, extra: Mapping[str, Any]) -> None:
         await self._note(extra, finished=False)
@@ -496,7 +321,7 @@ class RedisFrontier:
 
     async def _note(self, extra: Mapping[str, Any] | None, *, finished: bool) -> None:
         text = b"" if extra is None else orjson.dumps(extra)
-        if not await self._ask(Script.NOTE, int(extra is not None), text, int(finished)):
+        if not await self._ledger.ask(Script.NOTE, int(extra is not None), text, int(finished), ""):
             raise ValueError("no run has begun")
 
     # -- the end -----------------------------------------------------------------------------------------
@@ -507,60 +332,49 @@ class RedisFrontier:
         if self._closed:
             return
         self._closed = True
-        if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.gather(self._heart, return_exceptions=True)
         try:
-            async with asyncio.timeout(_FAREWELL):
-                while await self._store.ask_once(
-                    Script.LEAVE, self._clock.given, self._worker, self._delay, ""
-                ):
-                    pass
-        except (StorageError, TimeoutError) as error:
-            log.warning(f"{self._store}: hosts in hand go back when their leases run out ({error})")
+            await self._presence.leave()
         finally:
             await self._store.close()
 
 
-async def _join(
-    store: Store, job: str, worker: str, place: str, delay: float, life: float, clock: ServerClock
-) -> int:
-    """Make the job where it isn't there, and be one of its workers. Its salt."""
-    is_ = f"process {os.getpid()} on {socket.gethostname()}"
-    while True:
-        schema, salt, others, left = await store.ask_once(
-            Script.JOIN, clock.given, worker, place, life, delay, is_, SCHEMA, str(secrets.randbits(64)), ""
-        )
-        try:
-            version, number = int(schema), int(salt)
-        except ValueError:
-            version = number = -1
-        if version > SCHEMA:
-            raise StorageError(
-                f"{store}: the state of job {job} was made by a newer crawler (schema {version}, this one knows"
-                f" {SCHEMA}): update this one, or give the job another name"
-            )
-        if version != SCHEMA or not 0 <= number < 1 << 64:
-            raise StorageError(
-                f"{store}: the state of job {job} is damaged (schema {schema!r:.40}); give the job another name"
-            )
-        if others:
-            who = ", ".join(other.decode("utf-8", "replace") for other in others)
-            raise JobActive(
-                f"another run of this job is active: {who} ({store}); wait for its end, or stop it"
-            )
-        if not left:
-            return number
-
-
-def _numbers(pairs: Sequence[bytes]) -> dict[str, int]:
-    return {pairs[at].decode(): int(pairs[at + 1]) for at in range(0, len(pairs), 2)}
-
-
-def _write_mark(mark: FileMark) -> str:
-    return f"{mark.end} {mark.rows} {int(mark.closed)} {mark.sha256 or ''}"
-
-
-def _read_mark(name: str, text: bytes) -> FileMark:
-    end, rows, closed, sha = text.decode().split(" ")
-    return FileMark(name, int(end), int(end), int(rows), closed == "1", sha or None)
+def _written(settlement: Settlement, found: Sequence[Request], told: Callable[[float], float]) -> str:
+    claims = [*settlement.leases.items(), *((back.host, back.token) for back in settlement.hosts)]
+    hosts = []
+    for back in settlement.hosts:
+        due, closed, pause, state = write_host(replace(back.state, due=told(back.state.due)))
+        hosts.append([back.host, str(back.token), int(back.release), due, closed, pause, state])
+    part = next((mark for mark in settlement.files if _RECORDS in mark.name), None)
+    return encode(
+        {
+            "claims": [[host, str(token)] for host, token in claims],
+            "files": [[mark.name, str(mark.start), write_mark(mark)] for mark in settlement.files],
+            "part": part.name if part is not None else "",
+            "part_closed": int(part is not None and part.closed),
+            "done": [
+                [
+                    done.request.host,
+                    done.request.depth,
+                    int(done.request.kind),
+                    done.outcome,
+                    done.reason or "",
+                    done.status or 0,
+                    done.request.attempt,
+                    write_validators(done.request),
+                ]
+                for done in settlement.done
+            ],
+            "again": [
+                [again.request.host, repr(max(0.0, told(again.not_before))), again.attempt]
+                for again in settlement.again
+            ],
+            "found": [write_request(request) for request in found],
+            "hosts": hosts,
+            "robots": [
+                [host_of(entry.origin), entry.origin, write_robots(entry)] for entry in settlement.robots
+            ],
+            "evidence": settlement.evidence,
+            "domains": settlement.domains,
+            "tally": settlement.tally,
+        }
+    )

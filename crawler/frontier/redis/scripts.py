@@ -10,19 +10,28 @@ from typing import NamedTuple
 
 
 class Script(StrEnum):
+    ABANDON = "abandon"
     ADD = "add"
+    ALIVE = "alive"
     BEAT = "beat"
     BEGIN = "begin"
+    CLOSE = "close"
     COUNTS = "counts"
+    DECIDE = "decide"
+    ENLIST = "enlist"
+    HOSTS_BELOW = "hosts_below"
     JOIN = "join"
     KNOW = "know"
+    KNOW_HOST = "know_host"
     LEAVE = "leave"
     LOADS = "loads"
     NOTE = "note"
     RECOUNT = "recount"
+    SEEDED = "seeded"
     SETTLE = "settle"
     SWEEP = "sweep"
     TAKE = "take"
+    TELL = "tell"
 
 
 class Text(NamedTuple):

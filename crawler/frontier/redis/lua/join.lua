@@ -1,5 +1,6 @@
--- ARGV: clock, worker (place.start), place, life, delay, description, schema, salt. Make the job if it is not there;
--- then: schema, salt, other workers alive (their descriptions), hosts of the dead still to be freed.
+-- ARGV: clock, worker (place.start), place, life, delay, description, schema, salt, alone. Make the job if it is not
+-- there; then: schema, salt, workers alive that want to be alone, or that one who does would not be (their
+-- descriptions), hosts of the dead still to be freed.
 local at = clock(ARGV[1])
 local worker, place = ARGV[2], ARGV[3]
 local meta = redis.call('HMGET', KEYS[1], 'schema', 'salt')
@@ -19,9 +20,11 @@ for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', '+inf
   end
 end
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '(' .. exact(at), '+inf')) do
-  if other ~= worker then others[#others + 1] = redis.call('HGET', P .. 'w:' .. other, 'is') or other end
+  if other ~= worker and (ARGV[9] == '1' or redis.call('HGET', P .. 'w:' .. other, 'alone') == '1') then
+    others[#others + 1] = redis.call('HGET', P .. 'w:' .. other, 'is') or other
+  end
 end
 if #others > 0 then return {meta[1], meta[2], others, 0} end
 beat(worker, at, tonumber(ARGV[4]), tonumber(ARGV[5]))
-redis.call('HSET', P .. 'w:' .. worker, 'is', ARGV[6])
+redis.call('HSET', P .. 'w:' .. worker, 'is', ARGV[6], 'alone', ARGV[9])
 return {meta[1], meta[2], others, reap(at, tonumber(ARGV[5]), 1000)}

@@ -2,7 +2,7 @@
 local at = clock(ARGV[1])
 local left = give_up(ARGV[2], at, tonumber(ARGV[3]), 1000)
 if left == 0 then
-  redis.call('ZREM', P .. 'workers', ARGV[2])
+  forget_worker(ARGV[2])
   redis.call('DEL', P .. 'w:' .. ARGV[2])
 end
 return left

@@ -6,12 +6,18 @@
 --                             f whether failures before this run are forgiven
 --              r:<host>       origin -> robots.txt
 --              hosts          every host, by when it was last touched
---              workers        incarnations, by when they expire;  w:<worker> what each was last answered
+--              workers        incarnations, by when they expire;  work those of them that crawl
+--              w:<worker>     who it is, what it was last answered
 --              held:<worker>  host -> token
+--              wanted         hosts that somebody asks for by name, by when last;  short workers that lack hosts, likewise
 --              stale          generations whose keys are still to be unlinked
+--              verdict        run_id, code, manifest of the last run that came to its end
 -- Of the run   <g>:urls       key -> record;  <g>:q:<host> fresh, <g>:l:<host> to be asked later
 --              <g>:ready      free hosts with something to do, by when
---              <g>:counts <g>:tally <g>:files <g>:traps <g>:domains
+--              <g>:members    name -> incarnation and who that is;  <g>:seeding name -> seeds not read to their end
+--              <g>:accounts   incarnation -> what its work has come to;  <g>:session what its present workers began with
+--              <g>:part:<f>   keys of the URLs whose records stand in the open part f
+--              <g>:counts <g>:tally <g>:files <g>:traps <g>:domains <g>:closer
 --
 -- Times are texts on their way through: a Lua number made text keeps 14 digits, and a Unix time has 16.
 local P = string.sub(KEYS[1], 1, -5)
@@ -93,8 +99,21 @@ local function offer(h)
   redis.call('ZADD', READY, ready, h.name)
 end
 
+-- What a script counts, written once at its end.
+local counted, tallied = {}, {}
+local function count(name, more) counted[name] = (counted[name] or 0) + more end
+local function tally(name, more) tallied[name] = (tallied[name] or 0) + more end
+local function write_counts()
+  for name, more in pairs(counted) do
+    if more ~= 0 then redis.call('HINCRBY', R .. 'counts', name, whole(more)) end
+  end
+  for name, more in pairs(tallied) do redis.call('HINCRBY', R .. 'tally', name, whole(more)) end
+  counted, tallied = {}, {}
+end
+
 local function lease(h, token, worker, at)
   adopt(h, at)
+  count('leased', 1)
   h.token, h.worker = token, worker
   redis.call('HSET', P .. 'h:' .. h.name, 't', token, 'k', worker)
   redis.call('HSET', P .. 'held:' .. worker, h.name, token)
@@ -102,6 +121,7 @@ local function lease(h, token, worker, at)
 end
 
 local function free(h)
+  count('leased', -1)
   redis.call('HDEL', P .. 'held:' .. h.worker, h.name)
   h.token, h.worker = '', ''
   redis.call('HSET', P .. 'h:' .. h.name, 't', '', 'k', '')
@@ -131,7 +151,51 @@ local function give_up(worker, at, delay, most)
       done = done + 1
     end
   until cursor == '0' or done >= most
+  write_counts()
   return redis.call('HLEN', key)
+end
+
+local function is_alive(worker, at)
+  local until_ = redis.call('ZSCORE', P .. 'workers', worker)
+  return until_ and tonumber(until_) > at
+end
+
+local function forget_worker(worker)
+  redis.call('ZREM', P .. 'workers', worker)
+  redis.call('ZREM', P .. 'short', worker)
+  redis.call('SREM', P .. 'work', worker)
+end
+
+-- Seconds for which a host that is asked for by name is kept for who asks (who wants it asks four times a second), and
+-- between two rounds in which a worker gives hosts to those that lack some.
+local WANTED, KEPT, ROUND = P .. 'wanted', 2, 2
+
+-- Hosts of `worker` that others want: by name (a robots.txt leads there), or because it holds more than its share and
+-- others lack hosts.
+local function recalled(worker, at)
+  local names = {}
+  redis.call('ZREMRANGEBYSCORE', WANTED, '-inf', exact(at - 10 * KEPT))
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', WANTED, exact(at - KEPT), '+inf')) do
+    if load_host(name).worker == worker then names[#names + 1] = name end
+  end
+  local present = redis.call('SCARD', P .. 'work')
+  if present < 2 then return names end
+  local held = redis.call('HLEN', P .. 'held:' .. worker)
+  local all = redis.call('ZCARD', READY) + tonumber(redis.call('HGET', R .. 'counts', 'leased') or '0')
+  local spare = held - math.ceil(all / present)
+  if spare <= 0 then return names end
+  local answers = P .. 'w:' .. worker
+  if tonumber(redis.call('HGET', answers, 'gave') or '0') > at - ROUND then return names end
+  local lacking = 0
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'short', exact(at - KEPT), '+inf')) do
+    if other ~= worker then lacking = lacking + tonumber(redis.call('HGET', P .. 'w:' .. other, 'short') or '0') end
+  end
+  if lacking == 0 then return names end
+  redis.call('HSET', answers, 'gave', exact(at))
+  for _, name in ipairs(redis.call('HRANDFIELD', P .. 'held:' .. worker, whole(math.min(spare, lacking)))) do
+    names[#names + 1] = name
+  end
+  return names
 end
 
 -- Leases live by one heartbeat of their holder, not by a renewal each; who has not been heard of is given up.
@@ -141,8 +205,10 @@ local function reap(at, delay, most)
     local rest = give_up(worker, at, delay, most)
     left = left + rest
     if rest == 0 then
-      redis.call('ZREM', P .. 'workers', worker)
-      redis.call('DEL', P .. 'w:' .. worker)
+      forget_worker(worker)
+      -- It may only have been cut off: who it is outlasts that for a day.
+      redis.call('HDEL', P .. 'w:' .. worker, 'question', 'settled', 'answer')
+      redis.call('EXPIRE', P .. 'w:' .. worker, 86400)
     end
   end
   return left
@@ -155,20 +221,11 @@ local function beat(worker, at, life, delay)
   if late then
     give_up(worker, at, delay, 1000000000)
     redis.call('HDEL', P .. 'w:' .. worker, 'question')
+    redis.call('PERSIST', P .. 'w:' .. worker)
+    if redis.call('HGET', P .. 'w:' .. worker, 'working') == '1' then redis.call('SADD', P .. 'work', worker) end
   end
   redis.call('ZADD', P .. 'workers', at + life, worker)
   return late and 1 or 0
-end
-
--- What a script counts, written once at its end.
-local counted, tallied = {}, {}
-local function count(name, more) counted[name] = (counted[name] or 0) + more end
-local function tally(name, more) tallied[name] = (tallied[name] or 0) + more end
-local function write_counts()
-  for name, more in pairs(counted) do
-    if more ~= 0 then redis.call('HINCRBY', R .. 'counts', name, whole(more)) end
-  end
-  for name, more in pairs(tallied) do redis.call('HINCRBY', R .. 'tally', name, whole(more)) end
 end
 
 local function rank(url)

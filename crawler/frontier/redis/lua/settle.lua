@@ -32,9 +32,9 @@ for _, mark in ipairs(said.files) do
   end
   ends[name] = string.match(mark[3], '^%d+')
 end
-if #lost + #moved > 0 then return {lost, moved, 0, {}, late} end
+if #lost + #moved > 0 then return {lost, moved, 0, {}, late, {}, {}} end
 
-local touched = {}
+local touched, written = {}, {}
 for i, row in ipairs(said.done) do
   local name, depth, kind, outcome, reason, status, attempt, valid = unpack(row)
   local key = string.sub(ARGV[6], 16 * i - 15, 16 * i)
@@ -52,6 +52,7 @@ for i, row in ipairs(said.done) do
     redis.call('ZREM', R .. 'l:' .. name, key)
     touched[name] = true
     if kind == 0 then
+      written[#written + 1] = key
       count('pending', -1)
       count('final', 1)
     else
@@ -99,9 +100,21 @@ for name in pairs(touched) do
 end
 for _, mark in ipairs(said.files) do redis.call('HSET', R .. 'files', mark[1], mark[3]) end
 for name, text in pairs(said.evidence) do redis.call('HSET', R .. 'traps', name, text) end
-for name, more in pairs(said.domains) do redis.call('HINCRBY', R .. 'domains', name, whole(more)) end
+local domains = {}
+for name, more in pairs(said.domains) do
+  domains[#domains + 1] = name
+  domains[#domains + 1] = redis.call('HINCRBY', R .. 'domains', name, whole(more))
+end
+if said.part ~= '' then
+  -- Whose records stand in an open part is known until it is whole: it may be lost with its machine.
+  if said.part_closed == 1 then
+    redis.call('DEL', R .. 'part:' .. said.part)
+  elseif #written > 0 then
+    redis.call('APPEND', R .. 'part:' .. said.part, table.concat(written))
+  end
+end
 for name, more in pairs(said.tally) do tally(name, more) end
 write_counts()
-local answer = {lost, moved, new, grown, late}
+local answer = {lost, moved, new, grown, late, domains, recalled(worker, at)}
 redis.call('HSET', answers, 'settled', question, 'answer', cmsgpack.pack(answer))
 return answer

@@ -1,5 +1,6 @@
 -- ARGV: clock, now, worker, question, life, delay, hosts, urls a host, held (host, token, number of keys), their keys,
--- wanted. O(hosts leased + URLs given + keys held), and 200 hosts of a dead worker.
+-- wanted. O(hosts leased + URLs given + keys held), and 200 hosts of a dead worker. Leases, when the next host is due,
+-- the clock, whether this came late, how many crawl, and which hosts of ours others want.
 local at = clock(ARGV[1])
 local now, worker, question = ARGV[2], ARGV[3], ARGV[4]
 local most, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -69,22 +70,54 @@ else
     if h.token == '' then
       lease(h, token, worker, at)
       chosen[#chosen + 1] = h
+      redis.call('ZREM', WANTED, name)
+    elseif h.worker ~= worker then
+      -- Who holds it reads that it is wanted, and nobody else takes it: for as long as somebody asks again.
+      redis.call('ZADD', WANTED, exact(at), name)
     end
   end
-  -- No more than a fair share among the workers present, or the first takes every host.
-  local present = redis.call('ZRANGEBYSCORE', P .. 'workers', '(' .. exact(at), '+inf')
-  if #present > 1 then
-    local all = redis.call('ZCARD', READY)
-    for _, other in ipairs(present) do all = all + redis.call('HLEN', P .. 'held:' .. other) end
-    most = math.min(most, math.ceil(all / #present) - redis.call('HLEN', P .. 'held:' .. worker))
+  local wanted_hosts = #chosen
+  local present, due = redis.call('SCARD', P .. 'work'), 0
+  local asked, share = most, most
+  if present > 1 and most > 0 then
+    -- With what it holds no more than its share, or the first takes every host. What the others leave for a second is
+    -- free to all.
+    local all = redis.call('ZCARD', READY) + tonumber(redis.call('HGET', R .. 'counts', 'leased') or '0')
+    share = math.max(0, math.ceil(all / present) - redis.call('HLEN', P .. 'held:' .. worker))
+    due = redis.call('ZCOUNT', READY, '-inf', now)
+    local since = redis.call('HGET', answers, 'spared')
+    if share >= math.min(most, due) then
+      redis.call('HDEL', answers, 'spared')
+    elseif not since then
+      redis.call('HSET', answers, 'spared', exact(at))
+    elseif at - tonumber(since) >= 1 then
+      share = most
+    end
+    most = math.min(most, share)
   end
   if most > 0 then
-    for _, name in ipairs(redis.call('ZRANGEBYSCORE', READY, '-inf', now, 'LIMIT', 0, most)) do
-      local h = load_host(name)
-      lease(h, token, worker, at)
-      chosen[#chosen + 1] = h
+    local kept = {}
+    local others = redis.call('ZRANGEBYSCORE', WANTED, exact(at - KEPT), '+inf')
+    for _, name in ipairs(others) do kept[name] = true end
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', READY, '-inf', now, 'LIMIT', 0, most + #others)) do
+      if #chosen < most + wanted_hosts and not kept[name] then
+        local h = load_host(name)
+        lease(h, token, worker, at)
+        chosen[#chosen + 1] = h
+      end
+    end
+  end
+  if present > 1 and asked > 0 then
+    local lacks = math.min(asked, share) - (#chosen - wanted_hosts)
+    if lacks > 0 then
+      redis.call('ZADD', P .. 'short', exact(at), worker)
+      redis.call('HSET', answers, 'short', whole(lacks))
+    else
+      redis.call('ZREM', P .. 'short', worker)
     end
   end
   for _, h in ipairs(chosen) do leases[#leases + 1] = give(h, token, {}, 0, 0) end
 end
-return {leases, redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2] or false, exact(at), late}
+write_counts()
+return {leases, redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2] or false, exact(at), late,
+  redis.call('SCARD', P .. 'work'), recalled(worker, at)}

@@ -1,0 +1,122 @@
+"""Workers of several machines over one store: who they are, what each has come to, and who speaks for the run.
+
+None of them knows of the others but through the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+from crawler.frontier.run_state import RunFrontier
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker of the run, by the ``name`` that its parts have. ``who``: what it says of itself (machine, folder);
+    ``alive``: it has been heard of within the life of its leases."""
+
+    name: str
+    who: Mapping[str, Any]
+    alive: bool
+
+
+class Closing(StrEnum):
+    """What is to be done by a worker that has nothing left to do."""
+
+    #: The run has its verdict.
+    OVER = "over"
+    #: Another run of the job has begun.
+    GONE = "gone"
+    #: There is more to crawl after all.
+    WORK = "work"
+    #: Others have not come so far.
+    WAIT = "wait"
+    #: It is the last, and speaks for the run.
+    YOURS = "yours"
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """``open``: parts that nobody alive writes, to be looked for; ``owing``: by name, the seeds that a worker has died
+    over before it had read them to their end."""
+
+    what: Closing
+    open: Sequence[str] = ()
+    owing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What has come of a run, as its last worker has said."""
+
+    code: int
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is counted from when the first of the workers present began: ``began`` (Unix seconds), and the run's bytes
+    on the wire by then."""
+
+    began: float
+    wire_bytes: int
+
+
+class Fleet(Protocol):
+    """The workers of the run under way. Every method is atomic."""
+
+    async def enlist(self, name: str, who: Mapping[str, Any], seeds: str) -> bool:
+        """Crawl from now on, under ``name``. ``seeds``: those that are to be read, for a person; empty for none. False
+        where the run is over by now."""
+        ...
+
+    async def seeds_read(self) -> None:
+        """Ours are in the frontier, all of them. Nobody else owes them who had the same and has died."""
+        ...
+
+    async def amend(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        """Make ``extra`` of the run what ``change`` makes of it, also when others do the same; the answer is what it
+        is now. ``ValueError`` where there is no run."""
+        ...
+
+    async def tell(self, account: Mapping[str, Any]) -> None:
+        """What our work has come to by now."""
+        ...
+
+    async def close_run(self, run_id: str, looked_for: Sequence[str]) -> Closed:
+        """We have nothing left to do. ``looked_for``: parts that the last answer named and that are not here."""
+        ...
+
+    async def decide(
+        self, run_id: str, verdict: Verdict, extra: Mapping[str, Any], *, finished: bool
+    ) -> bool:
+        """For whom :meth:`close_run` has told that the run is theirs. False where it goes on after all."""
+        ...
+
+    async def verdict(self, run_id: str) -> Verdict | None: ...
+
+    async def members(self) -> Mapping[str, Member]:
+        """All that have crawled in this run, by name."""
+        ...
+
+    async def abandon(self, name: str) -> int | None:
+        """Give up the open parts of the worker ``name``, and put back the URLs whose records stand there: how many. It
+        must be dead: -1 where it isn't, None where there is none of that name."""
+        ...
+
+    async def accounts(self) -> Sequence[Mapping[str, Any]]:
+        """What those have told that were present together since :meth:`session` began."""
+        ...
+
+    async def session(self) -> Session: ...
+
+
+@runtime_checkable
+class FleetFrontier(RunFrontier, Protocol):
+    """A frontier that workers may join and leave at any time."""
+
+    @property
+    def fleet(self) -> Fleet: ...

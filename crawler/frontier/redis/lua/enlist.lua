@@ -1,0 +1,23 @@
+-- ARGV: clock, worker, name, who it is, its seeds ('' none). One more crawls. How many others do? -1: the
+-- run is over.
+if redis.call('HGET', KEYS[1], 'finished') == '1' then return -1 end
+local at = clock(ARGV[1])
+local worker, name = ARGV[2], ARGV[3]
+redis.call('HSET', P .. 'w:' .. worker, 'name', name, 'working', '1', 'alone', '', 'looked', '')
+local others = 0
+for _, other in ipairs(redis.call('SMEMBERS', P .. 'work')) do
+  if other ~= worker and is_alive(other, at) then others = others + 1 end
+end
+if others == 0 then
+  -- Limits and figures count from here: from the first of those that are present together.
+  redis.call('DEL', R .. 'session', R .. 'accounts')
+  redis.call('HSET', R .. 'session', 'began', exact(at), 'wire_bytes', redis.call('HGET', R .. 'tally', 'wire_bytes') or '0')
+end
+if redis.call('HGET', P .. 'verdict', 'run_id') == redis.call('HGET', KEYS[1], 'run_id') then
+  redis.call('DEL', P .. 'verdict')
+end
+redis.call('DEL', R .. 'closer')
+redis.call('SADD', P .. 'work', worker)
+redis.call('HSET', R .. 'members', name, worker .. ' ' .. ARGV[4])
+if ARGV[5] ~= '' then redis.call('HSET', R .. 'seeding', name, ARGV[5]) end
+return others

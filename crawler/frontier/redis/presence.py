@@ -1,0 +1,131 @@
+"""A worker's presence in a store: there by one heartbeat, gone by its silence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from crawler.frontier.redis.clock import ServerClock
+from crawler.frontier.redis.connection import StorageAway, Store
+from crawler.frontier.redis.scripts import Script
+from crawler.model.errors import JobActive, StorageError
+
+log = logging.getLogger("crawler.frontier")
+
+SCHEMA: Final = 1
+#: Heartbeats in the life of a lease: three may be lost.
+_BEATS: Final = 4
+#: Seconds until a heartbeat that found nobody is tried again.
+_AGAIN: Final = 0.5
+#: Seconds that the last words to a store may take.
+_FAREWELL: Final = 5.0
+
+
+class Presence:
+    """``worker`` is this incarnation: where it writes, and a part that no other start has. ``life``: seconds that its
+    leases outlive its last sign; ``delay``: by which hosts that it leaves behind are put off."""
+
+    def __init__(self, store: Store, place: str, delay: float, life: float, clock: ServerClock) -> None:
+        self._store = store
+        self._place = place
+        self.worker = f"{place}.{secrets.token_hex(4)}"
+        self.delay = delay
+        self.life = life
+        self._clock = clock
+        self._alive_until = 0.0
+        self._heart: asyncio.Task[None] | None = None
+        #: Called when all leases in hand have run out: others may hold those hosts by now.
+        self.on_expired: Callable[[], None] | None = None
+
+    async def join(self, job: str, *, alone: bool) -> int:
+        """Make the job where it isn't there, and be one of its workers, the only one where that is asked for. Its
+        salt. Raises :class:`JobActive`."""
+        is_ = f"process {os.getpid()} on {socket.gethostname()}"
+        while True:
+            schema, salt, others, left = await self._store.ask_once(
+                *(Script.JOIN, self._clock.given, self.worker, self._place, self.life, self.delay, is_),
+                *(SCHEMA, str(secrets.randbits(64)), "1" if alone else "", ""),
+            )
+            salt = salt_of(self._store, job, schema, salt)
+            if others:
+                who = ", ".join(other.decode("utf-8", "replace") for other in others)
+                raise JobActive(
+                    f"another run of this job is active: {who} ({self._store}); wait for its end, or stop it"
+                )
+            if not left:
+                return salt
+
+    async def begin(self) -> None:
+        """The heartbeat, from now on."""
+        await self._beat()
+        self._heart = asyncio.create_task(self._live(), name="heartbeat")
+
+    def holds(self, seconds: float) -> bool:
+        """Do our leases outlast the next ``seconds``, as far as we know? By the monotonic clock."""
+        return time.monotonic() + seconds < self._alive_until
+
+    def lost_all(self) -> None:
+        log.warning(
+            f"{self._store}: it has not heard of this worker for {self.life:.0f} s: leases have run out"
+        )
+        if self.on_expired is not None:
+            self.on_expired()
+
+    async def _live(self) -> None:
+        while True:
+            await asyncio.sleep(self.life / _BEATS)
+            try:
+                await self._beat()
+            except StorageAway:
+                # Whoever has a question waits for the store and says so. Until it is back our leases run out.
+                await asyncio.sleep(_AGAIN)
+
+    async def _beat(self) -> None:
+        sent, began = time.monotonic(), self._clock.began()
+        # Of whatever run: presence is of the job.
+        said, late = await self._store.ask_once(
+            Script.BEAT, self._clock.given, self.worker, self.life, self.delay, ""
+        )
+        self._clock.learn(began, float(said))
+        if late:
+            self.lost_all()
+        self._alive_until = sent + self.life
+
+    async def leave(self) -> None:
+        """Give back every lease still held, each host due no earlier than one delay from now. Where the store is away
+        they run out by themselves."""
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                while await self._store.ask_once(
+                    Script.LEAVE, self._clock.given, self.worker, self.delay, ""
+                ):
+                    pass
+        except (StorageError, TimeoutError) as error:
+            log.warning(f"{self._store}: hosts in hand go back when their leases run out ({error})")
+
+
+def salt_of(store: Store, job: str, schema: bytes, salt: bytes) -> int:
+    """The salt of a job whose schema is ours. Raises :class:`StorageError`."""
+    try:
+        version, number = int(schema), int(salt)
+    except ValueError:
+        version = number = -1
+    if version > SCHEMA:
+        raise StorageError(
+            f"{store}: the state of job {job} was made by a newer crawler (schema {version}, this one knows"
+            f" {SCHEMA}): update this one, or give the job another name"
+        )
+    if version != SCHEMA or not 0 <= number < 1 << 64:
+        raise StorageError(
+            f"{store}: the state of job {job} is damaged (schema {schema!r:.40}); give the job another name"
+        )
+    return number
