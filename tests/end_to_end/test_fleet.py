@@ -154,6 +154,7 @@ def test_workers_join_a_run_with_seeds_and_without(site, dns, crawl, store, flee
     assert all((one.job_folder / "latest").is_symlink() for one in ended)
 
 
+@pytest.mark.slow
 def test_a_worker_goes_by_the_settings_of_the_run(site, dns, crawl, store, fleet) -> None:
     seeds = build(site, pace := Pace(0.1), hosts=4, pages=8)
     first = fleet.run("a", seeds, user_agent="told/1", no_body=True, delay=0.3, per_host=1)
@@ -240,6 +241,7 @@ def test_a_machine_that_is_lost_with_its_disk(site, dns, crawl, store, fleet) ->
     assert again.manifest["statuses"] == {"2xx": 40}
 
 
+@pytest.mark.slow
 def test_the_part_of_a_dead_worker_is_closed_by_who_sees_its_folder(site, dns, crawl, store, fleet) -> None:
     seeds = build(site, pace := Pace(0.1), hosts=4, pages=10)
     dead = fleet.run("a", seeds, config=SHORT)
@@ -253,6 +255,7 @@ def test_the_part_of_a_dead_worker_is_closed_by_who_sees_its_folder(site, dns, c
     fleet.is_whole(site, ended, 4, 10)
 
 
+@pytest.mark.slow
 def test_seeds_that_nobody_has_read_to_their_end(site, dns, crawl, store, fleet) -> None:
     """It died with its standard input open: whoever is left cannot know what else it would have said."""
     host = site.host("h.test")
@@ -278,6 +281,7 @@ def test_seeds_that_nobody_has_read_to_their_end(site, dns, crawl, store, fleet)
     assert (again.code, again.manifest["outcome"]) == (0, "finished"), again
 
 
+@pytest.mark.slow
 def test_two_workers_in_one_folder(site, dns, crawl, store, fleet) -> None:
     seeds = build(site, pace := Pace(0.5), hosts=6, pages=60)
     first = fleet.run("a", seeds, user_agent="a", delay=0)
