@@ -69,12 +69,14 @@ class Fleet(Protocol):
     """The workers of the run under way. Every method is atomic."""
 
     async def enlist(self, name: str, who: Mapping[str, Any], seeds: str) -> bool:
-        """Crawl from now on, under ``name``. ``seeds``: those that are to be read, for a person; empty for none. False
+        """Crawl from now on, under ``name``. ``seeds``: those that are to be read, a line for a person
+        and one that tells them from others; empty for none. False
         where the run is over by now."""
         ...
 
-    async def seeds_read(self) -> None:
-        """Ours are in the frontier, all of them. Nobody else owes them who had the same and has died."""
+    async def seeds_read(self) -> bool:
+        """Ours are in the frontier, all of them: nobody owes them any more, nor who had the same and has died. Waits
+        until they cannot be forgotten; False where some may have been."""
         ...
 
     async def amend(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:

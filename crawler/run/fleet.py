@@ -34,6 +34,7 @@ from crawler.run.layout import JobFolder
 from crawler.run.lock import Lock
 from crawler.run.outlook import Outlook
 from crawler.run.seat import Seat, take_seat
+from crawler.run.seeds import identity_of
 from crawler.run.sinks import make_sink
 from crawler.run.space import require_space
 from crawler.run.start import RunInfo, Start, iso
@@ -96,6 +97,7 @@ class _Worker:
         self._lines = start.lines
         self._crawled: list[Crawled] = []
         self._snapshot = Snapshot()
+        self._reading: asyncio.Task[bool] | None = None
         most = start.settings.limits.max_time
         self._over_at = math.inf if most is None else start.at + most
 
@@ -119,6 +121,9 @@ class _Worker:
             await sink.open(marks)
             return await self._to_the_end(sink, run)
         finally:
+            if self._reading is not None:
+                self._reading.cancel()
+                await asyncio.gather(self._reading, return_exceptions=True)
             await sink.close()
 
     async def _to_the_end(self, sink: Sink, run: Beginning) -> Ending:
@@ -142,7 +147,11 @@ class _Worker:
 
     async def _join(self) -> Beginning:
         """The run that this start crawls, under its seat's name."""
-        seeds = "" if self._start.joins else " ".join(self._start.described()["seeds"])
+        seeds = ""
+        if not self._start.joins:
+            # What a person is told of them, and what tells them from others.
+            words = " ".join(self._start.described()["seeds"])
+            seeds = f"{words}\n{await asyncio.to_thread(identity_of, self._start.seeds)}"
         who = {
             "machine": socket.gethostname(),
             "folder": str(self._folder.path.absolute()),
@@ -192,7 +201,8 @@ class _Worker:
         """The same batches; when the last is in the frontier nobody owes these seeds any more."""
         async for batch in batches:
             yield batch
-        await self._fleet.seeds_read()
+        if not self._start.joins:
+            self._reading = asyncio.create_task(self._fleet.seeds_read(), name="seeds")
 
     def _told(self) -> Told:
         """What this worker's work has come to."""
@@ -200,6 +210,10 @@ class _Worker:
 
     async def _until_all_are_done(self, run_id: str) -> Closed | None:
         """What is to be done now that nothing is left here; None where this worker was stopped meanwhile."""
+        if self._reading is not None and not await self._reading:
+            log.warning(
+                "the store may have forgotten seeds that it had acknowledged: run again with the same ones"
+            )
         pause = _Pause(self._snapshot)
         looked_for: Sequence[str] = ()
         told = False

@@ -170,7 +170,7 @@ class FleetEnding:
         for worker, seeds in closed.owing.items():
             self._start.warnings.append(
                 f"worker {worker} ({_where(members.get(worker))}) died before it had read its seeds to their end:"
-                f" crawler run {seeds}"
+                f" crawler run {seeds.partition(chr(10))[0]}"
             )
         if closed.open or closed.owing or self._start.upload is None:
             return "open_parts" if closed.open else "unread_seeds" if closed.owing else None

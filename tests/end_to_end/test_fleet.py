@@ -117,8 +117,11 @@ def fleet(crawl, tmp_path, dns, store) -> Fleet:
     return Fleet(crawl, tmp_path / "machines", dns, store)
 
 
-def too_soon(site, delay: float = DELAY) -> dict[str, float]:
-    worst = {host: min(site.gaps(host), default=delay) for host in site.log.hosts()}
+def too_soon(site, delay: float = DELAY, *, killed: bool = False) -> dict[str, float]:
+    """Hosts asked sooner than one delay behind an answer; where some had none, as who asked was ``killed``, behind the
+    last question."""
+    gaps = site.start_gaps if killed else site.gaps
+    worst = {host: min(gaps(host), default=delay) for host in site.log.hosts()}
     return {host: gap for host, gap in worst.items() if gap < delay - 0.001}
 
 
@@ -175,9 +178,12 @@ def test_one_killed_one_joins_and_the_store_is_killed(site, dns, crawl, store, f
     """Show 2, small; `-m slow` has it whole."""
     seeds = build(site, pace := Pace(0.1))
     workers = [fleet.run(name, seeds, config=SHORT) for name in "abc"]
+    for one in workers:
+        one.wait_to_hear('"start"')
     until(lambda: len(site.log) > HOSTS * PAGES // 4, "the crawl does not get on")
     workers[0].kill()
     late = fleet.worker("d")
+    late.wait_to_hear('"start"')
     until(lambda: len(site.log) > HOSTS * PAGES // 2, "the crawl does not get on")
     store.kill()
     workers[1].wait_to_hear("the store is away")
@@ -187,8 +193,9 @@ def test_one_killed_one_joins_and_the_store_is_killed(site, dns, crawl, store, f
     workers[0].wait()
     assert [one.code for one in ended] == [0, 0, 0], ended
     manifest = fleet.is_whole(site, ended[0])
-    assert len(manifest["workers"]) == 4
-    assert too_soon(site) == {}
+    # The store may have forgotten the one that is dead; those that live say again who they are.
+    assert len(manifest["workers"]) >= 3
+    assert too_soon(site, killed=True) == {}
 
 
 def test_a_run_begun_by_one_is_finished_by_three_others(site, dns, crawl, store, fleet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from crawler.frontier.fleet import Closed, Closing, Member, Session, Verdict
 from crawler.frontier.redis.ledger import Ledger
 from crawler.frontier.redis.presence import Presence
 from crawler.frontier.redis.scripts import Script
+from crawler.model.errors import StorageError
 
 
 class Fellows:
@@ -20,16 +22,37 @@ class Fellows:
         self._ledger = ledger
         self._presence = presence
         self._name = ""
+        self._who = b""
+        self._seeds = ""
 
     async def enlist(self, name: str, who: Mapping[str, Any], seeds: str) -> bool:
-        self._name = name
-        others: int = await self._ledger.ask(
-            Script.ENLIST, self._ledger.clock.given, self._presence.worker, name, orjson.dumps(who), seeds
-        )
-        return others >= 0
+        self._name, self._who, self._seeds = name, orjson.dumps(who), seeds
+        self._presence.on_forgotten = self._enlist_again
+        return await self._enlist() >= 0
 
-    async def seeds_read(self) -> None:
-        await self._ledger.ask(Script.SEEDED, self._ledger.clock.given, self._name)
+    async def _enlist(self) -> int:
+        others: int = await self._ledger.ask(
+            *(Script.ENLIST, self._ledger.clock.given, self._presence.worker),
+            *(self._name, self._who, self._seeds),
+        )
+        return others
+
+    async def _enlist_again(self) -> None:
+        """The store has forgotten what it had acknowledged."""
+        with suppress(StorageError):
+            # Where the run is gone, whoever has a question says so.
+            await self._enlist()
+
+    async def seeds_read(self) -> bool:
+        # What was acknowledged may be forgotten until it is on the store's disk; what is there was written in order.
+        durable = False
+        await self._ledger.ask(Script.SEEDED, self._name, "read")
+        while not durable:
+            durable = await self._ledger.store.is_durable()
+        kept: int = await self._ledger.ask(Script.SEEDED, self._name, "kept")
+        if kept:
+            self._seeds = ""
+        return bool(kept)
 
     async def amend(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
         while True:

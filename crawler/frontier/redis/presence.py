@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from crawler.frontier.redis.clock import ServerClock
@@ -42,6 +42,8 @@ class Presence:
         self._heart: asyncio.Task[None] | None = None
         #: Called when all leases in hand have run out: others may hold those hosts by now.
         self.on_expired: Callable[[], None] | None = None
+        #: To be called where the store has forgotten that this worker crawls; None: it doesn't.
+        self.on_forgotten: Callable[[], Awaitable[None]] | None = None
 
     async def join(self, job: str, *, alone: bool) -> int:
         """Make the job where it isn't there, and be one of its workers, the only one where that is asked for. Its
@@ -89,13 +91,15 @@ class Presence:
     async def _beat(self) -> None:
         sent, began = time.monotonic(), self._clock.began()
         # Of whatever run: presence is of the job.
-        said, late = await self._store.ask_once(
+        said, late, is_known = await self._store.ask_once(
             Script.BEAT, self._clock.given, self.worker, self.life, self.delay, ""
         )
         self._clock.learn(began, float(said))
         if late:
             self.lost_all()
         self._alive_until = sent + self.life
+        if not is_known and self.on_forgotten is not None:
+            await self.on_forgotten()
 
     async def leave(self) -> None:
         """Give back every lease still held, each host due no earlier than one delay from now. Where the store is away

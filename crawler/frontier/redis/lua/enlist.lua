@@ -19,5 +19,14 @@ end
 redis.call('DEL', R .. 'closer')
 redis.call('SADD', P .. 'work', worker)
 redis.call('HSET', R .. 'members', name, worker .. ' ' .. ARGV[4])
-if ARGV[5] ~= '' then redis.call('HSET', R .. 'seeding', name, ARGV[5]) end
+-- Whoever starts with seeds of the same words takes over what a dead one owes.
+local words = string.match(ARGV[5], '^[^\n]+')
+local owing = words and redis.call('HGETALL', R .. 'seeding') or {}
+for i = 1, #owing, 2 do
+  local member = redis.call('HGET', R .. 'members', owing[i]) or ''
+  if string.match(owing[i + 1], '^[^\n]*') == words and not is_alive(string.match(member, '^%S*'), at) then
+    redis.call('HSET', R .. 'seeding', owing[i], ARGV[5])
+  end
+end
+if ARGV[5] ~= '' and redis.call('SISMEMBER', R .. 'seeded', ARGV[5]) == 0 then redis.call('HSET', R .. 'seeding', name, ARGV[5]) end
 return others

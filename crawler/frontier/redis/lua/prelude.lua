@@ -14,7 +14,7 @@
 --              verdict        run_id, code, manifest of the last run that came to its end
 -- Of the run   <g>:urls       key -> record;  <g>:q:<host> fresh, <g>:l:<host> to be asked later
 --              <g>:ready      free hosts with something to do, by when
---              <g>:members    name -> incarnation and who that is;  <g>:seeding name -> seeds not read to their end
+--              <g>:members    name -> incarnation and who that is;  <g>:seeding name -> seeds not read to their end; seeded those that were
 --              <g>:accounts   incarnation -> what its work has come to;  <g>:session what its present workers began with
 --              <g>:part:<f>   keys of the URLs whose records stand in the open part f
 --              <g>:counts <g>:tally <g>:files <g>:traps <g>:domains <g>:closer

@@ -1,12 +1,16 @@
--- ARGV: clock, name. It has read its seeds to their end: nobody owes them any more, nor the dead who had the same.
-local at = clock(ARGV[1])
-local words = redis.call('HGET', R .. 'seeding', ARGV[2])
-if not words then return 0 end
+-- ARGV: name, 'read' or 'kept'. It has read its seeds to their end; and then, when what was said before is on the store's
+-- disk and still known: nobody owes them any more who had the same. 0 where it was forgotten.
+local mark = 'read.' .. ARGV[1]
+if ARGV[2] == 'read' then
+  redis.call('HSET', R .. 'session', mark, '1')
+  return 1
+end
+if redis.call('HDEL', R .. 'session', mark) == 0 then return 0 end
+local seeds = redis.call('HGET', R .. 'seeding', ARGV[1])
+if not seeds then return 1 end
+redis.call('SADD', R .. 'seeded', seeds)
 local owing = redis.call('HGETALL', R .. 'seeding')
 for i = 1, #owing, 2 do
-  local member = redis.call('HGET', R .. 'members', owing[i]) or ''
-  if owing[i] == ARGV[2] or (owing[i + 1] == words and not is_alive(string.match(member, '^%S*'), at)) then
-    redis.call('HDEL', R .. 'seeding', owing[i])
-  end
+  if owing[i + 1] == seeds then redis.call('HDEL', R .. 'seeding', owing[i]) end
 end
 return 1

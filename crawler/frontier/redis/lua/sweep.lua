@@ -8,7 +8,7 @@ for _, name in ipairs(names) do redis.call('UNLINK', S .. 'q:' .. name, S .. 'l:
 if #names == 500 then return from + 500 end
 for _, name in ipairs(redis.call('HKEYS', S .. 'files')) do redis.call('UNLINK', S .. 'part:' .. name) end
 redis.call('UNLINK', S .. 'urls', S .. 'ready', S .. 'counts', S .. 'tally', S .. 'files', S .. 'traps', S .. 'domains',
-  S .. 'members', S .. 'seeding', S .. 'accounts', S .. 'session', S .. 'closer')
+  S .. 'members', S .. 'seeding', S .. 'accounts', S .. 'session', S .. 'closer', S .. 'seeded')
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', P .. 'hosts', '-inf', '(' .. ARGV[3], 'LIMIT', 0, 1000)) do
   if redis.call('HGET', P .. 'h:' .. name, 'g') ~= G then
     redis.call('UNLINK', P .. 'h:' .. name, P .. 'r:' .. name)
