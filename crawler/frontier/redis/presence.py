@@ -105,7 +105,10 @@ class Presence:
         """Give back every lease still held, each host due no earlier than one delay from now. Where the store is away
         they run out by themselves."""
         if self._heart is not None:
-            self._heart.cancel()
+            # Again, until it is heard: the client may swallow one that comes with the end of its own timeout.
+            while not self._heart.done():
+                self._heart.cancel()
+                await asyncio.wait({self._heart}, timeout=_AGAIN)
             await asyncio.gather(self._heart, return_exceptions=True)
         try:
             async with asyncio.timeout(_FAREWELL):
