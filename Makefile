@@ -20,6 +20,7 @@ demo: .venv/.ready ## crawl the bundled demo site: the whole program, with no ne
 	$(BIN)/crawler demo
 
 test: .venv/.ready ## the test suite (about five minutes on two cores)
+	@$(BIN)/python -m compileall -q crawler # where nothing is cached each start of the program would compile itself
 	$(BIN)/pytest -q -n 2
 
 slow: .venv/.ready ## the long tests: real documentation sites behind nginx, soaks, politeness at scale

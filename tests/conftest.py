@@ -13,7 +13,7 @@ from hypothesis import settings
 from tests.servers import Authority, NameServer, Program, Site
 
 # The same examples each time, so that a red suite is a change's fault; HYPOTHESIS_PROFILE=explore looks further.
-settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("suite", max_examples=60, derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 

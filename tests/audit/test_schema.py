@@ -85,7 +85,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=160, deadline=None)
 @given(st.sampled_from(RECORDS), changes)
 def test_the_quick_check_judges_as_jsonschema_does(
     record: dict[str, Any], changes: list[tuple[str, Any]]

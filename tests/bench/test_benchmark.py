@@ -31,6 +31,7 @@ def run_bench(*words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(available() is not None, reason=available() or "")
 def test_a_small_list_is_fetched_whole_by_all_and_compared(tmp_path: Path):
     kept = tmp_path / "figures.json"
@@ -52,6 +53,7 @@ def test_a_small_list_is_fetched_whole_by_all_and_compared(tmp_path: Path):
     assert by_name["ours"] < 10
 
 
+@pytest.mark.slow
 def test_every_step_of_a_page_has_its_cost():
     costs = micro.measure(micro.sample_pages(3), repeats=1)
     steps = {cost.what.partition(":")[0] for cost in costs}

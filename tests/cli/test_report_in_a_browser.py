@@ -167,6 +167,7 @@ async def test_nothing_is_wider_than_a_phone(tmp_path: Path):
         assert await page.eval("document.querySelector('#reasons-table tbody tr').offsetWidth") <= 340
 
 
+@pytest.mark.slow
 async def test_it_is_dark_where_the_reader_wants_it_so(tmp_path: Path):
     background = "getComputedStyle(document.body).backgroundColor"
     async with tab(tmp_path / "profile", many_hosts(tmp_path)) as page:

@@ -117,7 +117,7 @@ def test_text(body: bytes, charset: str, text: str) -> None:
     assert decode(body, charset) == text
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=160, deadline=None)
 @given(
     st.binary(max_size=300),
     st.sampled_from(sorted(set(webencodings.LABELS.values()))),
@@ -133,7 +133,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=160, deadline=None)
 @given(
     st.one_of(st.binary(max_size=200), st.lists(FRAGMENTS, max_size=20).map(b"".join)),
     st.one_of(
@@ -147,7 +147,7 @@ def test_sniffing_never_raises_and_names_a_codec(body: bytes, content_type: str 
     decode(body, charset)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(FRAGMENTS, max_size=20).map(b"".join))
 def test_the_quick_look_and_the_parser_agree(body: bytes) -> None:
     document = turbohtml.parse(body)

@@ -244,7 +244,7 @@ HEADS = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(PIECES, HEADS), max_size=30).map("".join))
 def test_facts_are_those_of_one_walk(text: str) -> None:
     tree = read_tree(text)
@@ -294,14 +294,14 @@ def by_selectolax(text: str) -> list[str]:
     return [(node.attributes["href"] or "").strip(SPACE) for node in nodes]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(PAGES)
 def test_links_are_those_of_other_parsers(text: str) -> None:
     ours = hrefs(text)
     assert ours in (list(dict.fromkeys(links)) for links in (by_html5lib(text), by_selectolax(text)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.one_of(st.text(max_size=200), PAGES, st.text(alphabet="<>/=\"'!-a href\0&;\n", max_size=120)))
 def test_no_text_breaks_a_reader(text: str) -> None:
     facts = read_html(text, "bot")

@@ -153,7 +153,7 @@ def test_meta_robots(word: str, name: str) -> None:
     assert len(reading.html.hrefs) == 3
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=300),

@@ -246,7 +246,7 @@ PATHS = st.lists(st.sampled_from(["/", "a", "b", "ab", "%2F", "A", "%C3%A9", "."
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), PATTERNS), min_size=1, max_size=6),
     st.lists(PATHS, min_size=1, max_size=5),
@@ -272,7 +272,7 @@ def test_protego_decides_alike(lines: list[tuple[bool, str]], paths: list[str]) 
             assert not Protego.parse(alone).can_fetch(site(path), "bot")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=160, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=300),

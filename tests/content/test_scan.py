@@ -167,13 +167,13 @@ HEADS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=250)
+@settings(max_examples=100)
 @given(HEADS, BODIES)
 def test_what_is_plain_is_as_the_tree_has_it(head: str, body: str) -> None:
     agree(f"{head}</head>{body}".encode())
 
 
-@settings(max_examples=250)
+@settings(max_examples=100)
 @given(st.lists(HEADS | BODIES | st.just("</head>") | st.lists(WILD, max_size=2).map("".join), max_size=8))
 def test_what_is_not_plain_is_left_to_the_tree(parts: list[str]) -> None:
     agree("".join(parts).encode())

@@ -260,7 +260,7 @@ PIECES = st.sampled_from(
 DOCUMENTS = st.lists(PIECES | st.binary(max_size=4), max_size=30).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(DOCUMENTS | st.binary() | DOCUMENTS.map(packed), st.none() | st.text(max_size=30))
 def test_any_bytes_are_read(body, content_type):
     sitemap = read_sitemap(body, content_type)

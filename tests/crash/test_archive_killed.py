@@ -33,6 +33,7 @@ def has_each_answer_once(world: World, output: Path) -> None:
     assert verdict.answers == len(asked)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_three_kills(archiving: World) -> None:
     shown = kill_and_go_on(archiving, 3, seed=5, longest=0.3)
@@ -46,9 +47,9 @@ def test_three_kills(archiving: World) -> None:
     "point",
     [
         Point("archive", "write", 2),
-        Point("archive", "fdatasync", 2),
+        pytest.param(Point("archive", "fdatasync", 2), marks=pytest.mark.slow),
         Point("archive", "rename", 1),
-        Point("archive", "unlink", 1),
+        pytest.param(Point("archive", "unlink", 1), marks=pytest.mark.slow),
     ],
     ids=str,
 )

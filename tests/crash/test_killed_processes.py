@@ -97,6 +97,7 @@ def kill_and_go_on(site: Site, dns, crawl: Program, kills: int, seed: int) -> No
     kept(ended.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_six_kills(site: Site, dns, crawl: Program) -> None:
     kill_and_go_on(site, dns, crawl, 6, seed=1)

@@ -27,7 +27,9 @@ def signalled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 # INT while seeding, TERM INT while committing, STOP TERM CONT while crawling, INT while finishing and half finished.
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("number", [1, 3, 8, 10, 53])
+@pytest.mark.parametrize(
+    "number", [1, pytest.param(3, marks=pytest.mark.slow), 8, 10, pytest.param(53, marks=pytest.mark.slow)]
+)
 def test_a_signal(signalled: World, number: int) -> None:
     send_signals(signalled, Case(number, SEED))
 

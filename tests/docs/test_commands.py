@@ -39,6 +39,9 @@ ELSEWHERE = {
     "schedule.md": "tests/test_schedule_page.py",
 }
 
+#: Run by default; the commands of the others are as long again (`make slow`).
+QUICK = ("README.md", "getting-started.md")
+
 RUNNABLE = [
     page
     for page in pages()
@@ -67,7 +70,13 @@ def test_what_is_not_run_is_counted():
     assert len(skipped) == NOT_RUN, "\n".join(skipped)
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page.name in QUICK else pytest.mark.slow, id=page.name)
+        for page in RUNNABLE
+    ],
+)
 @pytest.mark.timeout(300)
 def test_every_command_runs(page: Path, tmp_path: Path):
     for tool in TOOLS:

@@ -166,7 +166,7 @@ def test_the_index_leads_to_every_answer(run) -> None:
         assert place["status"] == str(record["status"])
 
 
-@pytest.mark.parametrize("coding", ["br", "zstd"])
+@pytest.mark.parametrize("coding", ["br", pytest.param("zstd", marks=pytest.mark.slow)])
 def test_a_coding_that_was_not_asked_for_stands_there_as_it_came(
     crawl: Program, site: Site, coding: str
 ) -> None:
@@ -213,6 +213,7 @@ def test_an_archive_needs_a_folder(crawl: Program, site: Site) -> None:
     assert "[output] warc: an archive needs a folder" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_died_with_its_frontier_keeps_what_is_whole(crawl: Program, site: Site) -> None:
     site.robots(status=404)
     seeds = [site.page(f"/{number}", body=html(["/x"]) + "y" * 200 + str(number)) for number in range(30)]

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from crawler.cli.program import run_program
 from tests.servers import html, reply
 
 
@@ -143,6 +144,17 @@ def refused(ended, open_site, *words: str) -> None:
     assert not ended.runs
 
 
+def refused_here(folder, monkeypatch, capsys, arguments, words):
+    """As :func:`refused`, without a process: the many ways of being wrong."""
+    monkeypatch.chdir(folder)
+    (folder / "seeds.txt").write_text("http://127.0.0.1:1/\n")
+    assert run_program(["run", "seeds.txt", *arguments]) == 2
+    said = capsys.readouterr().err
+    for word in words:
+        assert word in said, f"{word!r} is not in: {said}"
+    assert not list(folder.glob("output/*/runs/*"))
+
+
 def test_a_file_that_is_not_there(open_site, crawl):
     refused(crawl(None, "nowhere.txt", job="nowhere"), open_site, "nowhere.txt")
 
@@ -188,8 +200,11 @@ def test_no_seeds_at_all(open_site, crawl):
         ("[limits]\nmax_time = 'soon'\n", ["config.toml", "max_time", "soon"]),
     ],
 )  # fmt: skip
-def test_a_bad_setting_names_the_file_the_key_and_what_was_meant(open_site, crawl, config, words):
-    refused(crawl([open_site.url("/")], config=config), open_site, *words)
+def test_a_bad_setting_names_the_file_the_key_and_what_was_meant(
+    tmp_path, monkeypatch, capsys, config, words
+):
+    (tmp_path / "config.toml").write_text(config)
+    refused_here(tmp_path, monkeypatch, capsys, [], words)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +220,8 @@ def test_a_bad_setting_names_the_file_the_key_and_what_was_meant(open_site, craw
         (["--job", "../up"], ["job", "../up"]),
     ],
 )
-def test_a_bad_word_is_named(open_site, crawl, arguments, words):
-    refused(crawl([open_site.url("/")], *arguments), open_site, *words)
+def test_a_bad_word_is_named(tmp_path, monkeypatch, capsys, arguments, words):
+    refused_here(tmp_path, monkeypatch, capsys, arguments, words)
 
 
 def test_a_bad_variable_is_named(open_site, crawl):

@@ -96,7 +96,7 @@ ATOMS = [
         "=cmd|'/c'!A1",
     ),
 ]
-COUNT = 500
+COUNT = 150
 #: What a terminal obeys, but for what rich draws its display with (colours, cursor up, erase line, cursor on and off).
 DRAWN = re.compile(rb"\x1b\[(?:(?:0|1|2|31|32|33|1;3[23]|2?[02];?)?m|1A|2?K|\?25[lh])")
 OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u200e\u200f\u061c\ufeff]")

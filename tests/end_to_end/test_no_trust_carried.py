@@ -144,11 +144,12 @@ def test_credentials_in_a_url_that_is_typed_are_not_written(site, crawl):
     assert SECRET.encode() not in everything_written(crawl.output) + ended.stderr.encode()
 
 
-@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"])
-def test_the_environment_sets_no_proxy(site, crawl, name):
+def test_the_environment_sets_no_proxy(site, crawl):
     site.page("/")
     with RawSite() as proxy:
-        ended = crawl([site.url("/")], environment={name: proxy.url(), "no_proxy": ""})
+        names = ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
+        environment = {**dict.fromkeys(names, proxy.url()), "no_proxy": ""}
+        ended = crawl([site.url("/")], environment=environment)
         assert (ended.by_url[site.url("/")]["status"], proxy.opened) == (200, 0)
 
 
@@ -204,7 +205,14 @@ def test_no_url_and_no_header_names_a_file(site, crawl):
     }
 
 
-@pytest.mark.parametrize("host", ["[::1]", "a_b.test", "xn--n3h.test", "%61..%2e.test", "a%2fb.test"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[::1]",
+        "%61..%2e.test",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("a_b.test", "xn--n3h.test", "a%2fb.test")),
+    ],
+)
 def test_the_host_of_a_url_makes_a_harmless_job_name(crawl, host):
     """Where the words name no job, the first URL's host does: one folder, below the output."""
     crawl(None, f"http://{host}:1/../../x", job="none", timeout=60)

@@ -126,10 +126,10 @@ def test_a_server_that_closes_each_connection_is_crawled_all_the_same(site, craw
     [
         ("expired", "tls_cert_expired"),
         ("wrong_host", "tls_cert_host"),
-        ("untrusted", "tls_cert_untrusted"),
-        ("self_signed", "tls_cert_untrusted"),
-        ("incomplete", "tls_cert_untrusted"),
-        ("old", "tls_protocol"),
+        pytest.param("untrusted", "tls_cert_untrusted", marks=pytest.mark.slow),
+        pytest.param("self_signed", "tls_cert_untrusted", marks=pytest.mark.slow),
+        pytest.param("incomplete", "tls_cert_untrusted", marks=pytest.mark.slow),
+        pytest.param("old", "tls_protocol", marks=pytest.mark.slow),
     ],
 )
 def test_certificates_are_verified(dns, crawl, authority, word, reason):

@@ -108,6 +108,7 @@ def test_the_same_records_as_one_process(site: Site, dns, crawl: Program) -> Non
     assert one == two
 
 
+@pytest.mark.slow
 def test_few_hosts_are_shared(site: Site, dns, crawl: Program) -> None:
     """Four hosts that one process could hold by itself: each of two has half of them."""
     seeds = build(site, hosts=4)
@@ -139,7 +140,7 @@ def test_the_delay_holds_over_processes_and_starts(site: Site, dns, crawl: Progr
     assert all(site.max_in_flight(host) == 1 for host in site.log.hosts())
 
 
-@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 3)])
+@pytest.mark.parametrize(("first", "then"), [pytest.param(2, 1, marks=pytest.mark.slow), (1, 3)])
 def test_a_run_is_finished_by_another_number_of_processes(
     site: Site, dns, crawl: Program, first: int, then: int
 ) -> None:
@@ -227,7 +228,7 @@ def test_a_worker_holds_the_lock_of_its_job(site: Site, dns, crawl: Program) -> 
     assert running.wait().code == 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_second_signal_ends_it_at_once(site: Site, crawl: Program, number: signal.Signals) -> None:
     site.robots(status=404)
     site.slow("/", 60)
@@ -245,7 +246,7 @@ def test_a_second_signal_ends_it_at_once(site: Site, crawl: Program, number: sig
 
 def test_the_limits_hold_over_the_whole_run(site: Site, dns, crawl: Program) -> None:
     seeds = build(site, wait=0)
-    settings = {"nameserver": dns.address, "depth": "none", "processes": 3}
+    settings = {"nameserver": dns.address, "depth": "none", "processes": 2}
     total = 0
     for most in (20, 31):
         stopped = crawl(seeds, max_pages=most, **settings)
@@ -255,6 +256,12 @@ def test_the_limits_hold_over_the_whole_run(site: Site, dns, crawl: Program) -> 
         assert answered == total + most, "never exceeded, and used up"
         total = answered
         sound(stopped)
+
+
+@pytest.mark.slow
+def test_max_time_is_of_the_whole_run(site: Site, dns, crawl: Program) -> None:
+    seeds = build(site, wait=0)
+    settings = {"nameserver": dns.address, "depth": "none", "processes": 3}
     stopped = crawl(seeds, max_time="0.8s", delay=0.5, **settings)
     assert (stopped.code, stopped.manifest["stopped_by"]) == (3, "max_time"), stopped
     whole(site, crawl(seeds, **settings))
@@ -293,6 +300,7 @@ def test_one_stream_takes_one_process(site: Site, crawl: Program) -> None:
     assert "a whole number, 1 or more, or auto" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_robots_txt_that_redirects_to_a_host_of_another_process(site: Site, dns, crawl: Program) -> None:
     """Nobody waits until the other has ended, nor for ever where two hosts name each other's."""
     seeds = build(site, hosts=2, pages=80, wait=0)

@@ -87,7 +87,7 @@ def test_the_second_run_says_exactly_what_has_changed(site, crawl, validators, c
     verify(crawl)
 
 
-@pytest.mark.parametrize("compress", ["none", "zstd"])
+@pytest.mark.parametrize("compress", ["none", pytest.param("zstd", marks=pytest.mark.slow)])
 def test_digests_put_off_by_the_first_run_are_made_by_the_second(site, crawl, compress):
     """Once, also where that one is not published."""
     site.robots(status=404)
@@ -193,6 +193,7 @@ def test_a_server_that_answers_304_with_other_words_is_not_believed_for_ever(sit
     assert words == [None, '"1"', '"1"']
 
 
+@pytest.mark.slow
 def test_a_run_while_half_the_site_is_down_is_not_published(site, crawl):
     """Show 2: exit 5, ``latest`` stays, nothing is said to be gone, and the next run compares with the good one."""
     site.robots(status=404)
@@ -248,6 +249,7 @@ def test_named_seeds_and_shares_can_be_required(site, crawl):
     assert "33.3%" in refused.manifest["gate"][0]
 
 
+@pytest.mark.slow
 def test_several_processes_say_the_same(site, dns, crawl):
     """Seeds and what is carried over are put in by the first process, before the workers begin."""
     hosts = [site.host(f"h{n}.test") for n in range(3)]
@@ -297,6 +299,7 @@ def test_only_what_has_changed_is_written(site, crawl):
     verify(crawl, second.folder.name)
 
 
+@pytest.mark.slow
 def test_a_page_that_is_not_due_is_not_asked_and_not_forgotten(site, crawl):
     site.robots(status=404)
     versions = Versions(site)
@@ -358,6 +361,7 @@ def test_without_recrawl_all_is_asked_anew(site, crawl):
     assert changes_of(second) == {None: len(second.records)}
 
 
+@pytest.mark.slow
 def test_a_host_that_was_slow_starts_slow(site, crawl):
     """Show 3. Its robots.txt is believed for a day."""
     site.robots(status=404, wait=0.6)
@@ -373,6 +377,7 @@ def test_a_host_that_was_slow_starts_slow(site, crawl):
     assert second.at - first.answered >= 0.9, "twice the mean answer time"
 
 
+@pytest.mark.slow
 def test_retry_after_of_one_run_holds_in_the_next(site, crawl):
     """Show 3: the first run did not wait for it, the second asks nothing before."""
     site.robots(status=404)
@@ -386,6 +391,7 @@ def test_retry_after_of_one_run_holds_in_the_next(site, crawl):
     assert site.log.of(path="/")[1].at - refused.answered >= 5.9
 
 
+@pytest.mark.slow
 def test_old_runs_go_and_the_published_one_stays(site, crawl):
     site.robots(status=404)
     site.page("/")
@@ -401,7 +407,7 @@ def test_old_runs_go_and_the_published_one_stays(site, crawl):
     verify(crawl)
 
 
-@pytest.mark.parametrize("moment", [5, 25])
+@pytest.mark.parametrize("moment", [5, pytest.param(25, marks=pytest.mark.slow)])
 def test_a_recrawl_that_is_killed_goes_on(site, crawl, moment):
     """``kill -9`` in the middle: no record twice, none lost, the same changes, no known page asked for whole."""
     site.robots(status=404)

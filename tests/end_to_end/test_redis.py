@@ -144,7 +144,10 @@ def test_several_processes_are_refused(crawl) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
-    [("appendonly", "no", "appendonly no"), ("appendfsync", "no", "appendfsync no")],
+    [
+        ("appendonly", "no", "appendonly no"),
+        pytest.param("appendfsync", "no", "appendfsync no", marks=pytest.mark.slow),
+    ],
 )
 def test_a_store_that_is_not_durable_is_a_warning(site, dns, crawl, tmp_path, setting, value, said) -> None:
     server = RedisServer(tmp_path / "redis", **{setting: value}).start()

@@ -115,6 +115,7 @@ def test_the_schedule_dies_and_its_run_with_it(crawl: Program, site: Site) -> No
     assert runs(crawl)[0]["counts"]["final"] == 12
 
 
+@pytest.mark.slow
 def test_replace_abandons_the_run(crawl: Program, site: Site) -> None:
     seed = site.slow("/", 60)
     config = {

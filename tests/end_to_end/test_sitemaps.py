@@ -167,7 +167,7 @@ def test_a_large_one_is_read_beside_the_crawl_and_counts_each_url_once(site, cra
     verified(crawl)
 
 
-@pytest.mark.parametrize("where", ["/map.xml", "/last.xml"])
+@pytest.mark.parametrize("where", ["/map.xml", pytest.param("/last.xml", marks=pytest.mark.slow)])
 def test_a_sitemap_outlives_kill_9(site, crawl, where):
     """The seed was done, and its only page has no links: the sitemap alone knows the rest."""
     named(site, "/map.xml")

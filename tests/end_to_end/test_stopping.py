@@ -65,7 +65,10 @@ def test_a_whole_run_under_dev_mode_is_quiet(site, dns, crawl, loop):
 
 
 # SIGINT alone is the drain, below.
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT], [signal.SIGHUP]])
+@pytest.mark.parametrize(
+    "signals",
+    [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT], pytest.param([signal.SIGHUP], marks=pytest.mark.slow)],
+)
 def test_a_signal_in_the_middle(site, dns, crawl, signals):
     seeds = build(site)
     running = crawl.start(seeds, nameserver=dns.address, depth="none", python=STRICT)
@@ -131,7 +134,14 @@ def test_kill_and_again(site, dns, crawl):
     assert set(ended.by_url) == expected(site)
 
 
-@pytest.mark.parametrize(("limit", "value"), [("max_pages", 25), ("max_time", "1s"), ("max_bytes", "4KiB")])
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("max_pages", 25),
+        pytest.param("max_time", "1s", marks=pytest.mark.slow),
+        pytest.param("max_bytes", "4KiB", marks=pytest.mark.slow),
+    ],
+)
 def test_limits_stop_with_work_left_and_count_from_each_start(site, crawl, limit, value):
     site.robots(status=404)
     page = reply(html(title="a page"), wait=0.02)

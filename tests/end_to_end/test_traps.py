@@ -85,6 +85,7 @@ def test_every_trap_beside_500_real_pages(site: Site, crawl: Program) -> None:
     verified(crawl)
 
 
+@pytest.mark.slow
 def test_a_site_that_has_no_404(site: Site, crawl: Program) -> None:
     endless = EndlessSite(real=60, traps=(), soft=True)
     seed = serve(site, endless)
@@ -97,6 +98,7 @@ def test_a_site_that_has_no_404(site: Site, crawl: Program) -> None:
     verified(crawl)
 
 
+@pytest.mark.slow
 def test_a_farm_of_subdomains(site: Site, dns, crawl: Program) -> None:
     """Each host has few pages and names further hosts; the good host beside them is not starved."""
     names = random.Random(5)

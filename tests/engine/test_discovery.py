@@ -101,7 +101,7 @@ BASES = st.sampled_from(
 )
 
 
-@examples(max_examples=400, deadline=None)
+@examples(max_examples=160, deadline=None)
 @given(st.lists(st.tuples(BASES, st.lists(HREFS, max_size=8)), min_size=1, max_size=8))
 def test_the_cache_says_what_the_parser_says(pages):
     """Whatever pages came before: neighbours in one directory, bases elsewhere, links that rely on their page."""
@@ -119,7 +119,7 @@ def test_a_link_that_may_be_followed_once_may_be_followed():
     assert links.barred == {f"{A}/y"}
 
 
-@examples(max_examples=400, deadline=None)
+@examples(max_examples=160, deadline=None)
 @given(BASES, HREFS)
 def test_a_link_is_the_same_without_its_fragment(base, href):
     assert uncached(base, [without_fragment(href.strip("\t\n\f\r "))]) == uncached(base, [href])

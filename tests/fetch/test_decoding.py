@@ -286,7 +286,7 @@ def test_any_chain_any_cap_any_chunks(body: bytes, names: list[str], size: int, 
     assert truncated == ("length" if len(body) > cap else None)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.lists(st.sampled_from(sorted(PACK)), min_size=1, max_size=2),
     st.integers(0, 400),

@@ -144,11 +144,11 @@ async def test_urls_come_out_by_priority_then_in_the_order_they_came(frontier: R
     assert (urls([rest]), rest.more, rest.refill, rest.token) == (["a/3", "a/0"], False, True, first.token)
 
 
-async def test_ten_thousand_hosts_come_out_earliest_due_first(frontier: RunFrontier) -> None:
-    order = [(n * 7919) % 10_000 for n in range(10_000)]
-    await frontier.add([seed(f"h{n}/") for n in range(10_000)])
-    leases = (await frontier.take(NOW, 10_000, 1)).leases
-    assert len(leases) == 10_000
+async def test_thousands_of_hosts_come_out_earliest_due_first(frontier: RunFrontier) -> None:
+    order = [(n * 7919) % 2_000 for n in range(2_000)]
+    await frontier.add([seed(f"h{n}/") for n in range(2_000)])
+    leases = (await frontier.take(NOW, 2_000, 1)).leases
+    assert len(leases) == 2_000
     parts = {
         "again": [defer(lease.requests[0], 0.0) for lease in leases],
         "hosts": [give_back(lease, due=NOW + order[int(lease.host[1:])]) for lease in leases],
@@ -157,7 +157,7 @@ async def test_ten_thousand_hosts_come_out_earliest_due_first(frontier: RunFront
     taken = await frontier.take(NOW + 99.0, 50, 1)
     assert hosts(taken.leases) == [f"h{order.index(n)}" for n in range(50)]
     assert taken.next_due == NOW + 50
-    taken = await frontier.take(NOW + 99.0, 10_000, 1)
+    taken = await frontier.take(NOW + 99.0, 2_000, 1)
     assert hosts(taken.leases) == [f"h{order.index(n)}" for n in range(50, 100)]
     assert taken.next_due == NOW + 100
 

@@ -184,6 +184,6 @@ class TwoFrontiers(RuleBasedStateMachine):
 
 
 TwoFrontiers.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestTwoFrontiers = TwoFrontiers.TestCase

@@ -11,7 +11,7 @@ from crawler.cli.status import standing
 from tests.servers import Program, Site
 
 
-@pytest.mark.parametrize("compress", ["none", "zstd", "gzip"])
+@pytest.mark.parametrize("compress", ["none", "zstd", pytest.param("gzip", marks=pytest.mark.slow)])
 def test_a_run_that_died_is_abandoned(crawl: Program, site: Site, compress: str) -> None:
     site.robots(status=404)
     seeds = [site.page(f"/{number}", [f"/{number}/below"]) for number in range(30)]

@@ -35,7 +35,7 @@ def test_fresh_does_not_abandon_a_run_that_was_published(
     assert (crawl.output / "seeds" / "latest").resolve() == second.resolve()
 
 
-@pytest.mark.parametrize("harm", ["gone", "short"])
+@pytest.mark.parametrize("harm", ["gone", pytest.param("short", marks=pytest.mark.slow)])
 def test_a_lost_part_is_an_error_that_names_the_way_out(
     site: Site, crawl: Program, seeds: list[str], harm: str
 ) -> None:

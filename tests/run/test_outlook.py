@@ -23,7 +23,10 @@ def test_check_says_by_how_much(tmp_path, monkeypatch, capsys):
     assert "cannot finish" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("frontier", "processes"), [("sqlite", 1), ("memory", 1), ("sqlite", 2)])
+@pytest.mark.parametrize(
+    ("frontier", "processes"),
+    [("sqlite", 1), pytest.param("memory", 1, marks=pytest.mark.slow), ("sqlite", 2)],
+)
 def test_a_run_says_it_at_once(crawl: Program, site: Site, frontier: str, processes: int) -> None:
     seeds = [site.page(f"/{number}") for number in range(30)]
     running = crawl.start(seeds, no_robots=True, delay=1, max_time=2, frontier=frontier, processes=processes)
