@@ -291,5 +291,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
         operands=(
             Operand("SHELL", "shell", "bash, zsh or fish", choices=("bash", "zsh", "fish"), kind="choice"),
         ),
+        more="The example is a line for ~/.bashrc, with zsh for ~/.zshrc; for fish:\ncrawler completion fish | source",
     ),
 }
