@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,8 +76,11 @@ class JobFolder:
         """Move ``latest`` to this run, in one step. Raises :class:`StorageError`."""
         link, made = self.path / "latest", self.path / ".latest.new"
         try:
-            made.unlink(missing_ok=True)
-            made.symlink_to(Path("runs") / run_id)
+            try:
+                made.symlink_to(Path("runs") / run_id)
+            except FileExistsError:
+                made = _of_its_own(made)
+                made.symlink_to(Path("runs") / run_id)
             os.replace(made, link)
             _sync_folder(self.path)
         except OSError as error:
@@ -92,14 +97,26 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     made = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(made, "wb") as file:
+        try:
+            file = open(made, "xb")  # noqa: SIM115
+        except FileExistsError:
+            made = _of_its_own(made)
+            file = open(made, "xb")  # noqa: SIM115
+        with file:
             file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             file.flush()
             os.fsync(file.fileno())
         os.replace(made, path)
         _sync_folder(path.parent)
     except OSError as error:
+        with suppress(OSError):
+            made.unlink()
         raise unusable(error, path) from error
+
+
+def _of_its_own(made: Path) -> Path:
+    """Another name, where a crash has left that one, or another worker in this folder is just writing the same."""
+    return made.with_name(f"{made.name}.{secrets.token_hex(4)}")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from crawler.model.errors import StorageError
 from crawler.run import layout
-from crawler.run.layout import JobFolder, run_id_at, write_json
+from crawler.run.layout import JobFolder, read_json, run_id_at, write_json
 
 
 @pytest.fixture
@@ -108,3 +109,30 @@ def test_json_is_durable_before_it_has_its_name(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(layout.os, "replace", lambda *paths: (order.append("replace"), replace(*paths))[1])
     write_json(tmp_path / "run.json", {})
     assert order == ["fsync", "replace", "fsync"]
+
+
+def test_workers_in_one_folder_write_at_once(tmp_path: Path) -> None:
+    """Each its own, whole: readers see one of them, and no writer is in another's way."""
+    folder = JobFolder(tmp_path)
+    (tmp_path / "runs").mkdir()
+    contents = [{"by": number, "filler": "x" * 100_000} for number in range(4)]
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            write_json(tmp_path / "run.json", contents[number])
+            folder.publish(f"r{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert read_json(tmp_path / "run.json") in contents
+    assert (tmp_path / "latest").readlink().name in {"r0", "r1", "r2", "r3"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "run.json", "runs"]
+
+
+def test_what_a_crash_has_left_half_written_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / ".run.json.new").write_bytes(b'{"half')
+    (tmp_path / ".latest.new").symlink_to("gone")
+    write_json(tmp_path / "run.json", {"whole": True})
+    JobFolder(tmp_path).publish("r")
+    assert read_json(tmp_path / "run.json") == {"whole": True}
+    assert (tmp_path / "latest").readlink() == Path("runs/r")
