@@ -23,7 +23,7 @@ from bench.fleet.plot import draw
 from bench.fleet.prices import Price, Prices, measure
 from bench.fleet.simulation import Seen, World, simulate
 
-WORKERS = (1, 4, 8, 12, 16, 32, 100)
+WORKERS = (1, 4, 8, 12, 16, 32)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--hosts", type=int, default=10_000_000, help="hosts of the crawl (10000000)")
-    made.add_argument("--workers", type=int, action="append", help="a size of the fleet (1 4 8 12 16 32 100)")
+    made.add_argument("--workers", type=int, action="append", help="a size of the fleet (1 4 8 12 16 32)")
     made.add_argument("--warm-up", type=float, default=20.0, help="virtual seconds before it is watched (20)")
     made.add_argument("--seconds", type=float, default=10.0, help="virtual seconds that it is watched (10)")
     made.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -9,19 +10,17 @@ WIDTH, HEIGHT, LEFT, TOP = 560, 300, 76, 64
 INK, GRID = "#333", "#ddd"
 ONE, MANY, BUSY = "#1f6fb4", "#2a8f4d", "#c0552b"
 #: From so busy on questions wait for each other.
-FULL = 0.95
+FULL = 0.97
 
 
 def knee(fleet: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """The largest fleet whose store is not yet full."""
-    return max(
-        (row for row in fleet if row["store_busy"] < FULL), key=lambda row: row["workers"], default=fleet[0]
-    )
+    """The last fleet, by size, before the first whose store is full."""
+    return [fleet[0], *itertools.takewhile(lambda row: row["store_busy"] < FULL, fleet)][-1]
 
 
 def draw(fleet: Sequence[Mapping[str, float]], hosts: int) -> str:
     """The SVG."""
-    most = max(row["workers"] for row in fleet)
+    most = max(100, *(row["workers"] for row in fleet))
     best = knee(fleet)
     each = best["pages_per_second"] / best["workers"]
     top = _round_up(max(each * most, *(row["pages_per_second"] for row in fleet)))
@@ -50,7 +49,7 @@ def draw(fleet: Sequence[Mapping[str, float]], hosts: int) -> str:
             f'<path d="M{LEFT} {y(share):.1f}h{WIDTH}" stroke="{GRID}"/>',
             f'<text x="{LEFT - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{top * share:,.0f}</text>',
             f'<text x="{LEFT + WIDTH + 8}" y="{y(share) + 4:.1f}" fill="{BUSY}">{100 * share:.0f} %</text>',
-            f'<text x="{x(most * share):.1f}" y="{TOP + HEIGHT + 20}" text-anchor="middle">{most * share:,.0f}</text>',
+            f'<text x="{x(most * share):.1f}" y="{TOP + HEIGHT + 20}" text-anchor="middle">{most * share:,.4g}</text>',
         ]
     rates = [(row["workers"], row["pages_per_second"] / top) for row in fleet]
     parts += [

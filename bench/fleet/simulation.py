@@ -75,14 +75,18 @@ class _Turn:
 
     def __init__(self) -> None:
         self._free_at = 0.0
-        self.busy = 0.0
+        self._given = 0.0
 
     async def take(self, seconds: float, then: float = 0.0) -> None:
         now = asyncio.get_running_loop().time()
         self._free_at = max(now, self._free_at) + seconds
-        self.busy += seconds
+        self._given += seconds
         if (wait := self._free_at + then - now) > 0:
             await asyncio.sleep(wait)
+
+    def busy(self) -> float:
+        """Seconds that it has worked up to now; what waits for it doesn't count."""
+        return self._given - max(0.0, self._free_at - asyncio.get_running_loop().time())
 
 
 class _Store:
@@ -225,7 +229,7 @@ async def _simulate(world: World, warm_up: float, seconds: float) -> Seen:
     running = [asyncio.create_task(crawler.run()) for crawler in crawlers]
     await asyncio.sleep(warm_up)
     began = [web.pages for web in webs]
-    before = (fleet.takes, fleet.taken_urls, fleet.settlements, fleet.settled_pages, core.busy)
+    before = (fleet.takes, fleet.taken_urls, fleet.settlements, fleet.settled_pages, core.busy())
     await asyncio.sleep(seconds)
     seen = Seen(
         world,
@@ -235,7 +239,7 @@ async def _simulate(world: World, warm_up: float, seconds: float) -> Seen:
         fleet.taken_urls - before[1],
         fleet.settlements - before[2],
         fleet.settled_pages - before[3],
-        (core.busy - before[4]) / seconds,
+        (core.busy() - before[4]) / seconds,
         fleet.smallest_gap,
         frontier.born,
         max(store.held for store in fleet.stores),
