@@ -79,6 +79,7 @@ _METAVARS: Final = {
     "http.timeout": "SECONDS",
     "politeness.delay": "SECONDS",
     "crawl.processes": "N|auto",
+    "crawl.engine": "process|ray",
     "limits.rate": "N",
     "log.progress": "WHEN",
     "log.format": "FORM",

@@ -36,6 +36,11 @@ class Crawl:
         "processes that crawl, each on a core of its own; auto: as many as there are cores to use",
         flag="--processes",
     )
+    engine: str = _setting(
+        "process",
+        "who runs the processes: process (this machine), or ray (a Ray cluster, over a frontier in a store)",
+        flag="--engine",
+    )
     hosts_in_hand: int = _setting(10_000, "hosts leased at once, at most")
     urls_per_host: int = _setting(200, "URLs of one host held in memory, at most")
     parse_timeout: float = _setting(

@@ -72,6 +72,11 @@ class Crawl:
             raise UsageError(
                 "[output] upload: this crawl writes to a sink of yours; crawler run uploads its files"
             )
+        if settings.crawl.engine != "process":
+            raise UsageError(
+                f"[crawl] engine = {settings.crawl.engine!r}: a crawl in this event loop is one process; leave it out,"
+                " or use crawler run"
+            )
         if (settings.crawl.processes or 1) > 1:
             raise UsageError(
                 f"[crawl] processes = {settings.crawl.processes}: a crawl in this event loop is one process;"

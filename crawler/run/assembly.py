@@ -56,6 +56,7 @@ class Plan:
                 " --warc out"
             )
         _check_upload(settings)
+        _check_engine(settings)
         if is_shared(settings.frontier.url) and settings.frontier.lease < 2 * settings.http.connect_timeout:
             # Nothing is sent that could still be connecting when the lease has run out.
             raise UsageError(
@@ -171,6 +172,19 @@ def _check_upload(settings: Settings) -> None:
         raise UsageError(
             f"[output] upload = {settings.output.upload!r} needs obstore: pip install 'crawler[s3]'"
         )
+
+
+def _check_engine(settings: Settings) -> None:
+    """Raises :class:`UsageError` where Ray's workers could not meet."""
+    if settings.crawl.engine != "ray":
+        return
+    if not is_shared(settings.frontier.url) or settings.output.path == "-":
+        raise UsageError(
+            "[crawl] engine = 'ray': its workers meet in a store and write to folders: name the store with --frontier"
+            " redis://HOST, and a folder with --output"
+        )
+    if find_spec("ray") is None:
+        raise UsageError("[crawl] engine = 'ray' needs Ray: pip install 'crawler[ray]'")
 
 
 def _check_comparison(settings: Settings) -> None:

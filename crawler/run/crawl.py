@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from crawler.engine.recrawl import Recrawl
 from crawler.frontier import RunFrontier, SharedFrontier, is_shared, open_frontier, state_path
-from crawler.model.errors import StorageError
+from crawler.model.errors import StorageError, UsageError
 from crawler.model.protocols import Sink
 from crawler.model.settings import Settings
 from crawler.run.abandoning import abandon_dead
@@ -39,6 +39,7 @@ from crawler.run.leftovers import close_parts
 from crawler.run.lock import Lock
 from crawler.run.loop import loop_factory
 from crawler.run.outlook import Outlook
+from crawler.run.ray_workers import placed
 from crawler.run.seeds import check_seeds, job_name, read_seeds, with_a_seed
 from crawler.run.signals import Signals
 from crawler.run.sinks import make_sink
@@ -79,7 +80,8 @@ def run_job(
         story = _to_stdout
     elif is_shared(settings.frontier.url):
         story = to_store
-    return _run(start, story)
+    with placed(start):
+        return _run(start, story)
 
 
 def join_job(
@@ -93,6 +95,11 @@ def join_job(
     this is stopped. ``abandoned``: a worker that is lost with its disk, whose open parts are given up. As
     :func:`run_job`; raises :class:`UsageError` where there is no such run or worker.
     """
+    if settings.crawl.engine != "process":
+        raise UsageError(
+            f"[crawl] engine = {settings.crawl.engine!r}: it is crawler run that places workers; one that joins is a"
+            " process of its own: say --engine process"
+        )
     start = Start(Plan.of(settings), settings.crawl.job or "", [], iter(()), False, on_start, signals)
     start.joins, start.abandoned = True, abandoned
     for warning in start.plan.warnings:

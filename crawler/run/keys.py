@@ -16,6 +16,7 @@ PREFIX: Final = "CRAWLER_"
 
 #: What is accepted where the type alone doesn't say it.
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "crawl.engine": ("process", "ray"),
     "crawl.loop": ("uvloop", "asyncio"),
     "scope.kind": ("host", "domain", "any"),
     "scope.seed_redirects": ("domain", "any"),

@@ -33,6 +33,11 @@ def _frozen(content: dict[Any, Any]) -> MappingProxyType[Any, Any]:
 copyreg.pickle(MappingProxyType, lambda mapping: (_frozen, (dict(mapping),)))
 
 
+def pack_settings(settings: Settings) -> bytes:
+    """For ``pickle.loads``, in any process that has this program."""
+    return pickle.dumps(settings)
+
+
 @dataclass(frozen=True, slots=True)
 class Orders:
     """``settings`` are this worker's share. ``member``: its number in the frontier at ``state``, which ``members``

@@ -57,6 +57,7 @@ class Signals:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._crawler: Stoppable | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._others: list[Callable[[], None]] = []
 
     def __enter__(self) -> Signals:
         return self
@@ -90,6 +91,14 @@ class Signals:
         finally:
             self._crawler = None
 
+    def tell_too(self, stop: Callable[[], None]) -> None:
+        """Call this as well, in the loop, at each signal."""
+        self._others.append(stop)
+
+    def ask(self) -> None:
+        """As a signal would, from any thread."""
+        self._take(signal.SIGTERM, None)
+
     def left(self, grace: float) -> float:
         """Seconds of the grace period that the first signal still leaves; without end while none has come."""
         return self._first_at + grace - time.monotonic()
@@ -116,6 +125,8 @@ class Signals:
         self._told += 1
         if self._crawler is not None:
             self._crawler.stop(Stopped.SIGNAL)
+        for stop in self._others:
+            stop()
         log.info(self._what_happens(), extra={"signal": number.name})
 
     def _what_happens(self) -> str:

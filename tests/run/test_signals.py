@@ -146,3 +146,14 @@ async def test_who_presses_ctrl_c_hears_what_happens(
         "stopping: 7 in flight, at most 20 s (--grace); once more: within a second",
         "stopping at once: what came is written, what is in flight is asked again next time",
     ]
+
+
+async def test_what_a_signal_tells_is_told_from_another_thread_too() -> None:
+    told: list[str] = []
+    with Signals(leave=lambda code: None) as signals:
+        signals.listen()
+        signals.tell_too(lambda: told.append("stop"))
+        await asyncio.to_thread(signals.ask)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert told == ["stop"]
