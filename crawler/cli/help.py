@@ -59,7 +59,9 @@ def command_help(name: str, width: int, *, everything: bool = False) -> str:
         if everything or option.usual:
             row = _names(option, everything), _words(option, everything)
             groups.setdefault(option.group, []).append(row)
-    wide = min(max((len(names) for rows in groups.values() for names, _ in rows), default=0), _NAMES)
+    words = [each.word for each in command.operands]
+    words += [names for rows in groups.values() for names, _ in rows]
+    wide = min(max(map(len, words), default=0), _NAMES)
     lines = [f"Usage: crawler {name} {command.usage}".rstrip(), "", *textwrap.wrap(command.says, width)]
     if command.operands:
         lines += ["", *_rows([(each.word, each.help) for each in command.operands], width, wide)]

@@ -35,6 +35,8 @@ def with_processes(settings: Settings) -> Settings:
         why = "a frontier in memory is one process's own: leave [frontier] url at sqlite"
     elif is_shared(settings.frontier.url) and settings.crawl.engine == "process":
         why = "over a store one process crawls a job: begin crawler worker beside it, take --engine ray"
+    elif settings.politeness.per_ip is not None:
+        why = "one process keeps the pace of addresses: leave [politeness] per_ip out"
     if why is not None and wanted is not None and wanted > 1:
         raise UsageError(f"[crawl] processes = {wanted}: {why}, or leave --processes out")
     number = 1 if why is not None else wanted if wanted is not None else usable_cores()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from crawler.model.errors import UsageError
-from crawler.model.settings import Crawl, FrontierSettings, Http, Output, Settings
+from crawler.model.settings import Crawl, FrontierSettings, Http, Output, Politeness, Settings
+from crawler.run.assembly import Plan
 from crawler.run.orders import Orders, read_orders
 from crawler.run.shares import share_of, usable_cores, with_processes
 
@@ -22,6 +23,16 @@ def test_the_shares_add_up() -> None:
     assert sum(share.http.body_memory for share in shares) == settings.http.body_memory
     assert sum(share.crawl.hosts_in_hand for share in shares) == settings.crawl.hosts_in_hand
     assert share_of(Settings(), 0) == Settings()
+
+
+def test_ray_takes_several_processes_over_a_store_and_nowhere_else() -> None:
+    pytest.importorskip("redis")
+    ray = Settings(crawl=Crawl(processes=3, engine="ray"), frontier=FrontierSettings(url="redis://store"))
+    assert with_processes(ray).crawl.processes == 3
+    with pytest.raises(UsageError, match="one process keeps the pace of addresses"):
+        with_processes(replace(ray, politeness=Politeness(per_ip=1)))
+    with pytest.raises(UsageError, match="its workers meet in a store"):
+        Plan.of(replace(ray, frontier=FrontierSettings()))
 
 
 def test_no_more_processes_than_workers() -> None:
