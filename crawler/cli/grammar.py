@@ -7,7 +7,7 @@ nor the library that parses: a page of help takes 0.1 s of CPU time, where cyclo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 #: Stands for ``-`` among the words, where cyclopts would see a nameless option. No word can hold a NUL.
@@ -96,13 +96,3 @@ class Command:
             word if each.required else f"[{word}]" for word, each in zip(words, self.operands, strict=True)
         ]
         return " ".join([*words, *(["[OPTIONS]"] if self.options or self.settings else [])])
-
-    def takes(self) -> list[Option]:
-        """Its own options and, where it takes them, one a setting."""
-        if self.settings is None:
-            return list(self.options)
-        # The table of settings takes 0.07 s to make; most commands do without.
-        from crawler.cli.flags import setting_options
-
-        shows, options = self.settings, setting_options(self.preset or {})
-        return [*self.options, *(replace(each, usual=shows(each)) for each in options)]

@@ -11,6 +11,7 @@ from typing import Final
 from crawler.cli.breaking import terminal_width
 from crawler.cli.commands import COMMANDS
 from crawler.cli.grammar import EXIT_CODES, HELP, SOURCES, VALUES, Command, Option
+from crawler.cli.options import options_of
 
 #: Longer lines are hard to read, however wide the terminal is.
 _WIDEST: Final = 100
@@ -55,7 +56,7 @@ def command_help(name: str, width: int, *, everything: bool = False) -> str:
     """``crawler NAME --help``; ``everything``: with the settings that few people change."""
     command = COMMANDS[name]
     groups: dict[str, list[tuple[str, str]]] = {}
-    for option in command.takes():
+    for option in options_of(command):
         if everything or option.usual:
             row = _names(option, everything), _words(option, everything)
             groups.setdefault(option.group, []).append(row)

@@ -6,8 +6,8 @@ from typing import Final
 
 from crawler.cli.commands import COMMANDS
 from crawler.cli.grammar import EXIT_CODES, SOURCES, VALUES, Command
-from crawler.cli.program import program_version
 from crawler.cli.reference import default_text
+from crawler.cli.version import program_version
 from crawler.model.reasons import Reason, outcome_of
 from crawler.run.configuration import keys
 

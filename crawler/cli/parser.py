@@ -15,7 +15,8 @@ from cyclopts import App, Parameter, Token
 
 from crawler.cli.commands import COMMANDS
 from crawler.cli.grammar import DASH, HELP, Operand, Option
-from crawler.cli.program import program_version
+from crawler.cli.options import options_of
+from crawler.cli.version import program_version
 
 if TYPE_CHECKING:
     from cyclopts.completion import CompletionContext
@@ -53,7 +54,7 @@ def __getattr__(name: str) -> Callable[..., int]:
         answer: int = does(*map(_dash, words), **{into: _dash(value) for into, value in typed.items()})
         return answer
 
-    parameters = [*map(_operand, command.operands), *map(_option, command.takes())]
+    parameters = [*map(_operand, command.operands), *map(_option, options_of(command))]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {each.name: each.annotation for each in parameters}
     return call

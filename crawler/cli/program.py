@@ -118,13 +118,6 @@ def _fill_standard_streams() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
-def program_version() -> str:
-    # 40 ms of imports that only --version needs.
-    from importlib.metadata import version
-
-    return f"crawler {version('crawler')}"
-
-
 def _complain(message: str, code: int) -> int:
     for number, line in enumerate(message.splitlines() or [""]):
         _say(f"crawler: {escape(line)}" if number == 0 else f"  {escape(line)}")
