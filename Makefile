@@ -20,7 +20,8 @@ demo: .venv/.ready ## crawl the bundled demo site: the whole program, with no ne
 	$(BIN)/crawler demo
 
 test: .venv/.ready ## the test suite (about five minutes on two cores)
-	@$(BIN)/python -m compileall -q crawler # where nothing is cached each start of the program would compile itself
+	@# Where Python caches nothing (PYTHONDONTWRITEBYTECODE) each of 400 starts would compile the program: 0.3 s.
+	@$(BIN)/python -m compileall -q crawler
 	$(BIN)/pytest -q -n 2
 
 slow: .venv/.ready ## the long tests: real documentation sites behind nginx, soaks, politeness at scale
