@@ -148,7 +148,7 @@ class Feeder:
             self._hurry()
         self._nudge()
         at = self._bench.next_at()
-        if self.pages is not None and self.pages.spent():
+        if self.pages is not None and self.pages.left() <= 0:
             # An answer that doesn't come after all gives one back.
             at = now + _LOOK_AGAIN if self.pages.shared else None
         elif self.pages is not None:

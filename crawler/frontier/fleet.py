@@ -113,6 +113,16 @@ class Fleet(Protocol):
         """What those have told that were present together since :meth:`session` began."""
         ...
 
+    async def pages(self, most: int, number: int) -> tuple[int, int]:
+        """Take ``number`` pages of the ``most`` that those present may have answered together, or give some back (less
+        than none). How many were granted, and how many are left."""
+        ...
+
+    @property
+    def present(self) -> int:
+        """How many workers crawl, as of our last question."""
+        ...
+
     async def session(self) -> Session: ...
 
 

@@ -30,6 +30,7 @@ from crawler.run.beginning import Beginning, begin, complete, require_own
 from crawler.run.dead_parts import close_dead
 from crawler.run.ending import Crawled, Ending, uploaded
 from crawler.run.fleet_ending import FleetEnding, Told
+from crawler.run.fleet_limits import allowance_of, watch_bytes
 from crawler.run.layout import JobFolder
 from crawler.run.lock import Lock
 from crawler.run.outlook import Outlook
@@ -182,12 +183,22 @@ class _Worker:
         async with (
             aclosing(_none() if again else seeder.batches(self._lines)) as batches,
             aclosing(self._seeding(outlook.watched(batches))) as seeds,
-            start.plan.crawler(frontier, sink, seeds, run_id=run.run_id, in_fleet=True) as (crawler, session),
+            allowance_of(frontier, start.settings.limits) as allowance,
+            start.plan.crawler(
+                frontier, sink, seeds, run_id=run.run_id, in_fleet=True, allowance=allowance
+            ) as (crawler, session),
         ):
             with start.signals.stopping(crawler), watching(start, crawler, [self._folder.path], outlook):
                 if not again:
                     start.on_start(RunInfo(start.job, run.run_id, run.resumed, crawler.snapshot))
-                ended = await crawler.run()
+                bytes_watch = asyncio.create_task(
+                    watch_bytes(frontier, start.settings.limits, crawler), name="bytes"
+                )
+                try:
+                    ended = await crawler.run()
+                finally:
+                    bytes_watch.cancel()
+                    await asyncio.gather(bytes_watch, return_exceptions=True)
             self._snapshot = crawler.snapshot()
         self._crawled.append(
             Crawled(ended, crawler.meter, session.wire(), seeder.counts, crawler.timeline.as_dict())

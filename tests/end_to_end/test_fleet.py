@@ -235,7 +235,7 @@ def test_twenty_thousand_pages_whoever_dies(site, dns, crawl, store, fleet, dela
     again = sum(count - 1 for count in asked.values())
     refused = sum(one.stderr.count("the state refused a settlement") for one in ended)
     print(f"asked again: {again}; settlements refused: {refused}")
-    # In flight or fetched since the last commit (1 s) of the one that was killed; and where the store has forgotten, what
+    # In flight or fetched since the last commit (1 s) of the one that was killed; where the store has forgotten, what
     # it had acknowledged since it last wrote.
     assert again <= (4_000 if delayed else 1_500)
     if delayed:
@@ -393,3 +393,20 @@ def test_what_is_known_is_told_from_anywhere(site, dns, crawl, store, fleet) -> 
     assert (verdict["sound"], verdict["counted_from"]) == (True, "state")
     elsewhere = json.loads(ask("status", "seeds").stdout)
     assert (elsewhere["outcome"], elsewhere["counts"]["final"]) == ("finished", 16)
+
+
+def test_a_limit_of_pages_is_of_all_workers(site, dns, crawl, store, fleet) -> None:
+    seeds = build(site, pace := Pace(0.3), hosts=6, pages=60)
+    most = 90
+    first = fleet.run("a", seeds, user_agent="a", delay=0, max_pages=most)
+    first.wait_to_hear('"start"')
+    second = fleet.worker("b", "--user-agent", "b")
+    until(lambda: {entry.headers["user-agent"] for entry in site.log} == {*"ab"}, "not both ask")
+    pace.go_on()
+    ended = [first.wait(), second.wait()]
+    assert [one.code for one in ended] == [3, 3], ended
+    assert [one.manifest["stopped_by"] for one in ended] == ["max_pages", "max_pages"]
+    assert len(fleet.records()) == most
+    again = fleet.run("a", seeds, delay=0, max_pages="none").wait()
+    assert again.code == 0, again
+    fleet.is_whole(site, again, 6, 60)

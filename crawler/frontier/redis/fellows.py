@@ -21,6 +21,9 @@ class Fellows:
     def __init__(self, ledger: Ledger, presence: Presence) -> None:
         self._ledger = ledger
         self._presence = presence
+        self._question = 0
+        #: How many workers crawl, as of our last question.
+        self.present = 1
         self._name = ""
         self._who = b""
         self._seeds = ""
@@ -109,6 +112,13 @@ class Fellows:
         found = await self._ledger.store.hash_of_run(self._ledger.generation, "accounts")
         with self._ledger.unsound():
             return [dict(orjson.loads(text)) for _, text in sorted(found.items())]
+
+    async def pages(self, most: int, number: int) -> tuple[int, int]:
+        self._question += 1
+        granted, left = await self._ledger.ask(
+            Script.PAGES, self._presence.worker, self._question, most, number
+        )
+        return granted, left
 
     async def session(self) -> Session:
         found = await self._ledger.store.hash_of_run(self._ledger.generation, "session")

@@ -171,6 +171,7 @@ class RedisFrontier:
             encode(list(dict.fromkeys(wanted))),
         )
         self._clock.learn(began, float(said))
+        self.fleet.present = max(1, present)
         if late:
             self._presence.lost_all()
         read = [self._read_lease(*values) for values in leases]

@@ -26,6 +26,7 @@ class Script(StrEnum):
     LEAVE = "leave"
     LOADS = "loads"
     NOTE = "note"
+    PAGES = "pages"
     RECOUNT = "recount"
     SEEDED = "seeded"
     SETTLE = "settle"
