@@ -34,6 +34,8 @@ T = TypeVar("T")
 OLDEST: Final = (6, 2)
 #: Seconds. A script runs for milliseconds; a store that is silent for so long is away.
 _PATIENCE: Final = 10.0
+#: Seconds of one wait for nothing: less than a silence that means that the store is away.
+_LISTEN: Final = 5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 #: Seconds after which an `everysec` store has surely begun to sync what it wrote: it looks once a second, by a clock of
 #: whole seconds.
@@ -139,6 +141,23 @@ class Store:
     async def members_of_job(self, name: str) -> set[bytes]:
         found: set[bytes] = await self.patiently(lambda: self._client.smembers(self._key[:-4] + name))
         return found
+
+    async def booted(self) -> float:
+        """When the store was started, no earlier: Unix seconds by its own clock. Of a Cluster nothing is known: 0."""
+        if isinstance(self._client, RedisCluster):
+            return 0.0
+        info = await self.patiently(lambda: self._client.info("server"))
+        return int(info["server_time_usec"]) / 1e6 - int(info["uptime_in_seconds"])
+
+    async def until_lost(self) -> None:
+        """Returns when the wire to the store is cut, as its death cuts it: at once. Waits for what never comes."""
+        key = self._key[:-4] + "never"
+        try:
+            while True:
+                with _trouble(self._address):
+                    await self._client.blpop([key], timeout=_LISTEN)
+        except _AWAY:
+            return
 
     async def ask(self, script: Script, *arguments: str | bytes | int | float) -> Any:
         """Run ``script``, as often as it takes to have its answer."""

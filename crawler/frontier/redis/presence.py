@@ -9,6 +9,7 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from crawler.frontier.redis.clock import ServerClock
@@ -39,7 +40,9 @@ class Presence:
         self.life = life
         self._clock = clock
         self._alive_until = 0.0
-        self._heart: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        #: By the server's clock: what it may have forgotten of who was asked when is a delay old.
+        self.quiet_until = 0.0
         #: Called when all leases in hand have run out: others may hold those hosts by now.
         self.on_expired: Callable[[], None] | None = None
         #: To be called where the store has forgotten that this worker crawls; None: it doesn't.
@@ -66,7 +69,11 @@ class Presence:
     async def begin(self) -> None:
         """The heartbeat, from now on."""
         await self._beat()
-        self._heart = asyncio.create_task(self._live(), name="heartbeat")
+        await self._note_start()
+        self._tasks = [
+            asyncio.create_task(self._live(), name="heartbeat"),
+            asyncio.create_task(self._watch(), name="store"),
+        ]
 
     def holds(self, seconds: float) -> bool:
         """Do our leases outlast the next ``seconds``, as far as we know? By the monotonic clock."""
@@ -76,6 +83,13 @@ class Presence:
         log.warning(
             f"{self._store}: it has not heard of this worker for {self.life:.0f} s: leases have run out"
         )
+        self._tell_lost()
+
+    async def _note_start(self) -> None:
+        # A clock of a test's own says nothing of when the store was started.
+        self.quiet_until = 0.0 if self._clock.given else await self._store.booted() + self.delay
+
+    def _tell_lost(self) -> None:
         if self.on_expired is not None:
             self.on_expired()
 
@@ -87,6 +101,19 @@ class Presence:
             except StorageAway:
                 # Whoever has a question waits for the store and says so. Until it is back our leases run out.
                 await asyncio.sleep(_AGAIN)
+
+    async def _watch(self) -> None:
+        """A store that was restarted may have forgotten leases that it had given: until it is there again nothing is
+        sent, and then all hosts go back, so that nobody asks one that somebody else was given."""
+        while True:
+            await self._store.until_lost()
+            self._alive_until = 0.0
+            while await self._store.ask(Script.DROP, self._clock.given, self.worker, self.delay, ""):
+                pass
+            await self._note_start()
+            self._tell_lost()
+            with suppress(StorageAway):
+                await self._beat()
 
     async def _beat(self) -> None:
         sent, began = time.monotonic(), self._clock.began()
@@ -104,12 +131,13 @@ class Presence:
     async def leave(self) -> None:
         """Give back every lease still held, each host due no earlier than one delay from now. Where the store is away
         they run out by themselves."""
-        if self._heart is not None:
+        left = set(self._tasks)
+        while left:
             # Again, until it is heard: the client may swallow one that comes with the end of its own timeout.
-            while not self._heart.done():
-                self._heart.cancel()
-                await asyncio.wait({self._heart}, timeout=_AGAIN)
-            await asyncio.gather(self._heart, return_exceptions=True)
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_AGAIN)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(_FAREWELL):
                 while await self._store.ask_once(

@@ -18,6 +18,7 @@ class Script(StrEnum):
     CLOSE = "close"
     COUNTS = "counts"
     DECIDE = "decide"
+    DROP = "drop"
     ENLIST = "enlist"
     HOSTS_BELOW = "hosts_below"
     JOIN = "join"

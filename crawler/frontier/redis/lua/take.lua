@@ -1,9 +1,10 @@
 -- ARGV: clock, now, worker, question, life, delay, hosts, urls a host, held (host, token, number of keys), their keys,
--- wanted. O(hosts leased + URLs given + keys held), and 200 hosts of a dead worker. Leases, when the next host is due,
+-- wanted, until when a store that was restarted gives none, and those that pause still later. O(hosts leased + URLs given + keys held), and 200 hosts of a dead worker. Leases, when the next host is due,
 -- the clock, whether this came late, how many crawl, and which hosts of ours others want.
 local at = clock(ARGV[1])
 local now, worker, question = ARGV[2], ARGV[3], ARGV[4]
 local most, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
+local quiet = tonumber(ARGV[12])
 local answers = P .. 'w:' .. worker
 local late = beat(worker, at, tonumber(ARGV[5]), tonumber(ARGV[6]))
 reap(at, tonumber(ARGV[6]), 200)
@@ -67,11 +68,11 @@ else
   local chosen = {}
   for _, name in ipairs(cjson.decode(ARGV[11])) do
     local h = load_host(name)
-    if h.token == '' then
+    if h.token == '' and at >= quiet + tonumber(h.pause) then
       lease(h, token, worker, at)
       chosen[#chosen + 1] = h
       redis.call('ZREM', WANTED, name)
-    elseif h.worker ~= worker then
+    elseif h.token ~= '' and h.worker ~= worker then
       -- Who holds it reads that it is wanted, and nobody else takes it: for as long as somebody asks again.
       redis.call('ZADD', WANTED, exact(at), name)
     end
@@ -102,8 +103,10 @@ else
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', READY, '-inf', now, 'LIMIT', 0, most + #others)) do
       if #chosen < most + wanted_hosts and not kept[name] then
         local h = load_host(name)
-        lease(h, token, worker, at)
-        chosen[#chosen + 1] = h
+        if at >= quiet + tonumber(h.pause) then
+          lease(h, token, worker, at)
+          chosen[#chosen + 1] = h
+        end
       end
     end
   end
