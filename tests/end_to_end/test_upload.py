@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from crawler.audit import audit, find_run
-from tests.redis_server import free_port
+from tests.redis_server import RedisServer, free_port
 from tests.s3_server import S3Server
 from tests.servers import Crawl
 
@@ -183,3 +183,34 @@ def test_without_a_bucket_or_keys_nothing_is_fetched(crawl, site, s3):
     assert unreachable.code == 6, unreachable
     assert "is it up, and AWS_ENDPOINT_URL right?" in unreachable.stderr
     assert not site.log
+
+
+@pytest.mark.slow
+def test_workers_of_several_folders_upload_one_run(crawl, site, tmp_path):
+    """run.json names the parts of both, and all of them are there."""
+    store = RedisServer(tmp_path / "redis").start()
+    try:
+        seeds, there = [], tmp_path / "share"
+        for number in range(6):
+            host = site.host(f"127.0.0.{number + 1}")
+            for page in range(8):
+                host.page(f"/{page}", [f"/{page + 1}"] if page < 7 else [], wait=0.1)
+            seeds.append(host.url("/0"))
+        both = {"upload": f"file://{there}", "frontier": store.url, "config": SMALL}
+        first = crawl.start(seeds, depth="none", delay=0.5, **both)
+        site.wait_for_requests(2)
+        second = crawl.start(
+            None, "--job", "seeds", command="worker", output=tmp_path / "other", allow_network="127.0.0.0/8",
+            upload=both["upload"], frontier=store.url,
+        )  # fmt: skip
+        ended, other = first.wait(), second.wait()
+    finally:
+        store.kill()
+    assert (ended.code, other.code) == (0, 0), (ended, other)
+    run = there / "seeds" / "runs" / ended.folder.name
+    manifest = json.loads((run / "run.json").read_text())
+    assert sum(part["rows"] for part in manifest["parts"]) == 48
+    for part in manifest["parts"]:
+        assert hashlib.sha256((run / part["name"]).read_bytes()).hexdigest() == part["sha256"]
+    assert len(manifest["workers"]) == 2
+    assert json.loads((there / "seeds" / "latest.json").read_text())["run_id"] == ended.folder.name
