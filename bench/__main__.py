@@ -25,6 +25,7 @@ from bench.table import Results
 WORKLOADS = {
     "recurse": "from the front pages of two manuals to their last page (--hosts 12)",
     "durable": "the same crawl with nothing durable: what exactly once costs (--hosts 12)",
+    "store": "the same crawl over Redis, and by two workers (--hosts 12)",
     "list": "a list of URLs at depth 0 against a bare aiohttp loop (--size 20000)",
     "tls": "the list over TLS, kept alive and with a new host each (--size 20000)",
     "wide": "many host names x 5 small pages with robots.txt (--hosts 20000)",
