@@ -63,6 +63,11 @@ class Plan:
                 f"[frontier] lease = {settings.frontier.lease:g} s: expected at least twice [http] connect_timeout"
                 f" ({settings.http.connect_timeout:g} s)"
             )
+        if settings.politeness.per_ip is not None and is_shared(settings.frontier.url):
+            raise UsageError(
+                "[politeness] per_ip: over a store hosts of one address may be asked by several workers, which do not"
+                " know of each other's; leave [frontier] url at sqlite, or per_ip out"
+            )
         if settings.politeness.per_ip is not None and settings.http.proxy is not None:
             raise UsageError(
                 "[politeness] per_ip: behind [http] proxy nobody here knows which address a name leads to; leave one"

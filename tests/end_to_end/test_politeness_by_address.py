@@ -142,6 +142,7 @@ def test_many_hosts_at_one_address_and_hosts_that_close(site, dns, crawl):
     ("options", "word"),
     [
         ({"processes": 2}, "per_ip"),
+        ({"frontier": "redis://store.invalid"}, "over a store"),
         ({"config": {"http": {"proxy": "http://127.0.0.1:1"}, "politeness": {"per_ip": 1}}}, "proxy"),
         ({"config": {"politeness": {"per_ip": 0}}}, "per_ip"),
     ],
