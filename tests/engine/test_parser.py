@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -238,6 +241,14 @@ def test_bodies_are_read_one_after_the_other() -> None:
     asyncio.run(main())
 
 
+def unread(parser: Parser) -> int:
+    """Bytes that wait in the pipe to the child."""
+    (child,) = (lane.child for lane in parser._lanes if lane.child is not None)
+    count = array.array("i", [0])
+    fcntl.ioctl(child._to, termios.FIONREAD, count)
+    return count[0]
+
+
 async def test_one_that_nobody_waits_for_any_more_still_holds_its_lane() -> None:
     """Else the next would be put behind it, and wait out its deadline."""
     parser = Parser(LONG, patience=0.05)
@@ -247,7 +258,10 @@ async def test_one_that_nobody_waits_for_any_more_still_holds_its_lane() -> None
         os.kill(first, signal.SIGSTOP)
         hanging = asyncio.create_task(parser.page(ODD, **KIND))
         given_up = asyncio.create_task(parser.page(ODD, **KIND))
-        await asyncio.sleep(0)
+        async with asyncio.timeout(LONG):
+            # Until its thread has taken it up; what it writes is read by nobody.
+            while not unread(parser):
+                await asyncio.sleep(0.001)
         hanging.cancel()
         given_up.cancel()
         await asyncio.wait([hanging, given_up])
