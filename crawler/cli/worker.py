@@ -54,7 +54,7 @@ def worker(**typed: Any) -> int:
         )
 
     def crawl(on_start: Callable[[RunInfo], None], signals: Signals) -> Ending:
-        from crawler.run.crawl import join_job
+        from crawler.run.worker import join_job
 
         return join_job(settings, abandoned=abandoned, on_start=on_start, signals=signals)
 

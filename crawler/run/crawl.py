@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from typing import Any, BinaryIO
 
 from crawler.engine.recrawl import Recrawl
 from crawler.frontier import RunFrontier, SharedFrontier, is_shared, open_frontier, state_path
-from crawler.model.errors import StorageError, UsageError
+from crawler.model.errors import StorageError
 from crawler.model.protocols import Sink
 from crawler.model.settings import Settings
 from crawler.run.abandoning import abandon_dead
@@ -37,7 +36,7 @@ from crawler.run.fleet import shared, to_store
 from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.leftovers import close_parts
 from crawler.run.lock import Lock
-from crawler.run.loop import loop_factory
+from crawler.run.loop import run_in_loop
 from crawler.run.outlook import Outlook
 from crawler.run.ray_workers import placed
 from crawler.run.seeds import check_seeds, job_name, read_seeds, with_a_seed
@@ -81,38 +80,7 @@ def run_job(
     elif is_shared(settings.frontier.url):
         story = to_store
     with placed(start):
-        return _run(start, story)
-
-
-def join_job(
-    settings: Settings,
-    *,
-    on_start: Callable[[RunInfo], None],
-    signals: Signals,
-    abandoned: str | None = None,
-) -> Ending:
-    """Crawl as one more worker of the run of ``[crawl] job`` that is under way in the store, until it is finished or
-    this is stopped. ``abandoned``: a worker that is lost with its disk, whose open parts are given up. As
-    :func:`run_job`; raises :class:`UsageError` where there is no such run or worker.
-    """
-    if settings.crawl.engine != "process":
-        raise UsageError(
-            f"[crawl] engine = {settings.crawl.engine!r}: it is crawler run that places workers; one that joins is a"
-            " process of its own: say --engine process"
-        )
-    start = Start(Plan.of(settings), settings.crawl.job or "", [], iter(()), False, on_start, signals)
-    start.joins, start.abandoned = True, abandoned
-    for warning in start.plan.warnings:
-        log.warning(warning)
-        start.warnings.append(warning)
-    return _run(start, to_store)
-
-
-def _run(start: Start, story: Callable[[Start], Coroutine[Any, Any, Ending]]) -> Ending:
-    with asyncio.Runner(loop_factory=loop_factory(start.settings.crawl.loop)) as runner:
-        ending = runner.run(story(start))
-    start.signals.over(ending.code)
-    return ending
+        return run_in_loop(start, story)
 
 
 async def _to_files(start: Start) -> Ending:

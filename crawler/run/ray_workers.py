@@ -18,10 +18,12 @@ from typing import Any, Final
 from crawler.model.errors import CrawlerError
 from crawler.model.settings import Settings
 from crawler.run.ending import FINISHED, GATED, STOPPED
+from crawler.run.fleet import NothingToJoin
 from crawler.run.orders import pack_settings
 from crawler.run.shares import share_of
 from crawler.run.signals import Signals
 from crawler.run.start import RunInfo, Start
+from crawler.run.worker import join_job
 
 log = logging.getLogger("crawler.run")
 
@@ -41,9 +43,6 @@ class PlacedWorker:
 
     def work(self, packed: bytes) -> tuple[int, str]:
         """Crawl until the run is over, or this is stopped: exit code, and the error where there is one."""
-        from crawler.run.crawl import join_job
-        from crawler.run.fleet import NothingToJoin
-
         try:
             ending = join_job(pickle.loads(packed), on_start=_tell_nobody, signals=self._signals)
         except NothingToJoin:
