@@ -242,6 +242,7 @@ def test_twenty_thousand_pages_whoever_dies(site, dns, crawl, store, fleet, dela
         assert refused, "it has forgotten nothing: the delay did no work"
 
 
+@pytest.mark.slow
 def test_a_run_begun_by_one_is_finished_by_three_others(site, dns, crawl, store, fleet) -> None:
     """Show 5."""
     seeds = build(site, pace := Pace(0.1))
@@ -261,6 +262,7 @@ def test_a_run_begun_by_one_is_finished_by_three_others(site, dns, crawl, store,
     assert verdict.sound, "the folder of the first, asked with the store"
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_lost_with_its_disk(site, dns, crawl, store, fleet) -> None:
     """Its open part is named, nothing is said to be finished, and what stood there is asked again when somebody says
     that it is gone for good."""
@@ -395,6 +397,7 @@ def test_what_is_known_is_told_from_anywhere(site, dns, crawl, store, fleet) -> 
     assert (elsewhere["outcome"], elsewhere["counts"]["final"]) == ("finished", 16)
 
 
+@pytest.mark.slow
 def test_a_limit_of_pages_is_of_all_workers(site, dns, crawl, store, fleet) -> None:
     seeds = build(site, pace := Pace(0.3), hosts=6, pages=60)
     most = 90
