@@ -38,8 +38,9 @@ _MEMORY_FACTOR: Final = 32
 _LEAST_MEMORY: Final = 64 * 1024 * 1024
 #: The same for a sitemap, which is read as a stream: 50,000 entries, or 10 MiB in another charset than UTF-8.
 _SITEMAP_MEMORY: Final = 320 * 1024 * 1024
-#: Bytes: grown beyond this it ends after its reply, and the next one starts small.
-LARGE: Final = 24 * 1024 * 1024
+#: Bytes: grown by more than this since it began it ends after its reply, and the next one starts small. Pages that leave
+#: little behind take it from 17 MiB to 25, and from more where libraries are larger: no fixed size would do.
+GROWN: Final = 10 * 1024 * 1024
 #: Seconds beyond the deadline, by which the parent should long have killed it.
 _SPARE: Final = 2.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -59,6 +60,7 @@ def main() -> None:
     _end_with(int(sys.argv[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _write(sink, frame(READY))
+    large = _resident() + GROWN
     while True:
         task = _frame(source, TASK)
         if task is None:
@@ -67,7 +69,7 @@ def main() -> None:
         _bound_time(asked["seconds"])
         if asked["what"] == "tags":
             _bound_memory(_LEAST_MEMORY)
-            if not _read_tags(source, sink, asked):
+            if not _read_tags(source, sink, asked, large):
                 return
             continue
         body = _frame(source, BODY)
@@ -77,11 +79,11 @@ def main() -> None:
             _bound_memory(max(_LEAST_MEMORY, _MEMORY_FACTOR * len(body)))
         else:
             _bound_memory(_SITEMAP_MEMORY)
-        if not _answer(sink, _reply(asked, body)):
+        if not _answer(sink, _reply(asked, body), large):
             return
 
 
-def _read_tags(source: int, sink: int, asked: dict[str, Any]) -> bool:
+def _read_tags(source: int, sink: int, asked: dict[str, Any], large: int) -> bool:
     """Read a page as its text comes, none of which is kept. False: this is to end."""
     tags = Tags(asked["token"], most_links=asked["most_links"])
     while True:
@@ -97,15 +99,15 @@ def _read_tags(source: int, sink: int, asked: dict[str, Any]) -> bool:
             return False
         tags.feed(piece.decode("utf-8", "surrogatepass"))
     reading = PageReading("text/html", html=tags.close())
-    return _answer(sink, page_frames(reading, asked["most_links"], tags.links))
+    return _answer(sink, page_frames(reading, asked["most_links"], tags.links), large)
 
 
-def _answer(sink: int, parts: Iterator[bytes]) -> bool:
+def _answer(sink: int, parts: Iterator[bytes], large: int) -> bool:
     """Send a reply and its end. False: this has grown, and is to end."""
     for part in parts:
         _write(sink, part)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    leaving = _resident() > LARGE
+    leaving = _resident() > large
     _write(sink, frame(END, b"\1" if leaving else b""))
     return not leaving
 

@@ -149,13 +149,14 @@ def test_a_slow_host_and_a_slow_robots_txt_hold_nobody_back(site, dns, crawl):
     assert [asked.path for asked in site.log.of("slow-robots.test")] == ["/robots.txt"]
 
 
-def test_a_chain_of_pages_takes_seconds(site, crawl):
-    """Each page is known only when the one before has been settled: a commit a second would take 300 s."""
+@pytest.mark.parametrize("pages", [300, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_chain_of_pages_takes_seconds(site, crawl, pages):
+    """Each page is known only when the one before has been settled: a commit a second would take as many seconds."""
     site.robots(status=404)
-    start = site.chain(300)
+    start = site.chain(pages)
     ended = crawl([start], depth="none", timeout=90)
     assert ended.code == 0, ended
-    assert len(ended.by_url) == 300
+    assert len(ended.by_url) == pages
     spread = site.log[-1].at - site.log[0].at
     assert spread < 60, f"{spread:.1f} s"
 

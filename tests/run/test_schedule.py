@@ -153,23 +153,23 @@ def minutes(first: int, last: int) -> set[float]:
     return {T0 + MINUTE * number for number in range(first, last + 1)}
 
 
-def test_two_hours_of_a_one_minute_job_with_a_restart_and_an_overlap(world, caplog):
+def test_five_hours_of_a_one_minute_job_with_a_restart_and_an_overlap(world, caplog):
     """Each moment is run once: but for two that an overlap skips, and those for which nobody was there."""
-    world.lasts[T0 + 20 * MINUTE] = 150.0
+    world.lasts[T0 + 50 * MINUTE] = 150.0
     # A clean restart in the middle of a run, and a crash in the middle of another.
-    live(world, job(), T0 + 2 * HOUR, stop_at=T0 + 40 * MINUTE + 5)
-    assert world.now == T0 + 40 * MINUTE + 7
+    live(world, job(), T0 + 5 * HOUR, stop_at=T0 + 100 * MINUTE + 5)
+    assert world.now == T0 + 100 * MINUTE + 7
     world.now += 3
-    live(world, job(), T0 + 2 * HOUR, crash_at=T0 + 80 * MINUTE + 10)
+    live(world, job(), T0 + 5 * HOUR, crash_at=T0 + 200 * MINUTE + 10)
     world.now += 5 * MINUTE
-    live(world, job(), T0 + 2 * HOUR + 30)
+    live(world, job(), T0 + 5 * HOUR + 30)
     world.settle()
     assert set(world.whole.values()) <= {0, 1}
     run = {moment for moment, number in world.whole.items() if number}
-    skipped = {T0 + 21 * MINUTE, T0 + 22 * MINUTE}
-    # Down from 80:10 to 85:10: the run of 80 is gone on with, and while it lasts 81 to 85 are skipped.
-    missed = minutes(81, 85)
-    assert run == minutes(1, 120) - skipped - missed
+    skipped = {T0 + 51 * MINUTE, T0 + 52 * MINUTE}
+    # Down from 200:10 to 205:10: the run of 200 is gone on with, and while it lasts 201 to 205 are skipped.
+    missed = minutes(201, 205)
+    assert run == minutes(1, 300) - skipped - missed
     assert memory(world)["begun"] is None
     assert len(world.runs) == len(run) + 2, "two were begun and interrupted"
 
