@@ -38,8 +38,8 @@ _MEMORY_FACTOR: Final = 32
 _LEAST_MEMORY: Final = 64 * 1024 * 1024
 #: The same for a sitemap, which is read as a stream: 50,000 entries, or 10 MiB in another charset than UTF-8.
 _SITEMAP_MEMORY: Final = 320 * 1024 * 1024
-#: Bytes: grown by more than this since it began it ends after its reply, and the next one starts small. Pages that leave
-#: little behind take it from 17 MiB to 25, and from more where libraries are larger: no fixed size would do.
+#: Bytes: grown by more than this since it began it ends after its reply, and the next one starts small. Pages that
+#: leave little behind take it from 17 MiB to 25, and from more where libraries are larger: no fixed size would do.
 GROWN: Final = 10 * 1024 * 1024
 #: Seconds beyond the deadline, by which the parent should long have killed it.
 _SPARE: Final = 2.0
