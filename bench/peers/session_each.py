@@ -44,6 +44,13 @@ class SessionEach:
             self._wire = Wire(*map(operator.add, astuple(self._wire), astuple(session.wire())))
             await session.close()
 
+    async def addresses_of(self, host: str, port: int) -> list[str]:
+        session = Session(*self._words, **self._settings)
+        try:
+            return await session.addresses_of(host, port)
+        finally:
+            await session.close()
+
     async def close(self) -> None:
         pass
 

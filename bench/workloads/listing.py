@@ -98,7 +98,7 @@ def _programs(plan: Plan, size: int) -> Iterator[Program]:
         return lambda seeds, folder: plan.measure_ours(folder, seeds, "--depth", "0", *words)
 
     yield OURS, size, us()
-    yield NO_BODY, size, us("--no-body")
+    yield NO_BODY, size, us(*ours.NO_BODIES)
     yield NOT_DURABLE, size, us("--frontier", "memory", "--output", "-")
     yield BARE, size, fetch_list(plan)
     yield EACH, min(size, FEW), fetch_list(plan, "--session", "each")

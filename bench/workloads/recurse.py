@@ -57,7 +57,7 @@ def _programs(plan: Plan, hosts: int) -> Iterator[tuple[str, int, Run]]:
     yield (
         "ours, no bodies",
         hosts,
-        lambda seeds, folder: plan.measure_ours(folder, seeds, *ours.EVERYTHING, "--no-body"),
+        lambda seeds, folder: plan.measure_ours(folder, seeds, *ours.EVERYTHING, *ours.NO_BODIES),
     )
     yield (
         TWO,
