@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from bench import ours
 from bench.measurement import Failed, Measurement
 from bench.plan import Plan
 from bench.site import DocumentationSite, available, nginx_site
