@@ -231,6 +231,8 @@ class Site(Served, Host):
             self._address,
             self.port,
             ssl=self._tls,
+            # A handshake that its client has left holds the server's end up for so long (60 s otherwise).
+            ssl_handshake_timeout=15.0 if self._tls is not None else None,
             backlog=self._backlog,
         )
         self.port = self._server.sockets[0].getsockname()[1]
