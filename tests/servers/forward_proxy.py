@@ -35,7 +35,7 @@ class ForwardProxy(Served):
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # A task that was cancelled before its first step has closed nothing.
+        # A task that was cancelled before its first step, or while it ended, has closed nothing.
         for transport in self._transports:
             transport.abort()
         await self._server.wait_closed()
@@ -70,6 +70,7 @@ class ForwardProxy(Served):
         authority, _, path = target.removeprefix(b"http://").partition(b"/")
         port = int(authority.rpartition(b":")[2])
         origin, onwards = await asyncio.open_connection("127.0.0.1", port)
+        self._transports.append(onwards.transport)
         try:
             lines = [line for line in head.split(b"\r\n")[1:] if not line.lower().startswith(b"proxy-")]
             onwards.write(b"\r\n".join([b"GET /%s HTTP/1.1" % path, b"Connection: close", *lines]))
@@ -85,6 +86,7 @@ class ForwardProxy(Served):
         self, target: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         origin, onwards = await asyncio.open_connection("127.0.0.1", int(target.rpartition(b":")[2]))
+        self._transports.append(onwards.transport)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
         async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
