@@ -28,6 +28,8 @@ except ImportError as error:
 log = logging.getLogger("crawler.frontier")
 
 T = TypeVar("T")
+#: Of a script; one that is called is as it is at each try.
+Argument = str | bytes | int | float | Callable[[], str]
 
 #: Functions of scripts that this program uses came with 6.2 (ZRANGE's options, `(`-bounds in it, replication by effects
 #: as the only way since 5).
@@ -159,11 +161,11 @@ class Store:
         except _AWAY:
             return
 
-    async def ask(self, script: Script, *arguments: str | bytes | int | float) -> Any:
+    async def ask(self, script: Script, *arguments: Argument) -> Any:
         """Run ``script``, as often as it takes to have its answer."""
         return await self.patiently(lambda: self._run(script, arguments))
 
-    async def ask_once(self, script: Script, *arguments: str | bytes | int | float) -> Any:
+    async def ask_once(self, script: Script, *arguments: Argument) -> Any:
         """The same, but raises :class:`StorageError` where the store is away."""
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -172,12 +174,13 @@ class Store:
         except (TimeoutError, *_AWAY) as error:
             raise StorageAway(f"{self}: it is away ({_said(error)})") from error
 
-    async def _run(self, script: Script, arguments: tuple[str | bytes | int | float, ...]) -> Any:
+    async def _run(self, script: Script, arguments: tuple[Argument, ...]) -> Any:
         text = text_of(script)
+        values = [one() if callable(one) else one for one in arguments]
         try:
-            return await self._client.evalsha(text.sha, 1, self._key, *arguments)
+            return await self._client.evalsha(text.sha, 1, self._key, *values)
         except faults.NoScriptError:
-            return await self._client.eval(text.source, 1, self._key, *arguments)
+            return await self._client.eval(text.source, 1, self._key, *values)
 
     async def patiently(self, question: Callable[[], Awaitable[T]]) -> T:
         """The answer, when there is one: an outage is waited out."""

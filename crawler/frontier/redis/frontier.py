@@ -169,7 +169,8 @@ class RedisFrontier:
             encode([[host, str(token), len(keys)] for host, token, keys in asked]),
             b"".join(key for _, _, keys in asked for key in keys),
             encode(list(dict.fromkeys(wanted))),
-            repr(self._presence.quiet_until),
+            # As it is when the store is there to hear it.
+            lambda: repr(self._presence.quiet_until),
         )
         self._clock.learn(began, float(said))
         self.fleet.present = max(1, present)

@@ -12,7 +12,7 @@ import orjson
 
 from crawler.frontier.fleet import Member
 from crawler.frontier.redis.clock import ServerClock
-from crawler.frontier.redis.connection import Store
+from crawler.frontier.redis.connection import Argument, Store
 from crawler.frontier.redis.scripts import Script
 from crawler.frontier.redis.values import read_host, read_request, read_robots
 from crawler.frontier.rows import host_of
@@ -42,7 +42,7 @@ class Ledger:
         self.oldest = 0.0
         self._counts: Counts | None = None
 
-    async def ask(self, script: Script, *arguments: str | bytes | int | float) -> Any:
+    async def ask(self, script: Script, *arguments: Argument) -> Any:
         """Ask of the run under way: of another one nothing is read, and nothing written to it."""
         return await self.store.ask(script, *arguments, self.generation)
 

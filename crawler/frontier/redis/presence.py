@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import socket
@@ -107,7 +108,10 @@ class Presence:
         sent, and then all hosts go back, so that nobody asks one that somebody else was given."""
         while True:
             await self._store.until_lost()
-            self._alive_until = 0.0
+            # At once, and not when they have gone back: a heartbeat that comes before that would let them be asked
+            # after the moment from which the store counts their delay. Nor may a question that waits take new ones.
+            self._alive_until, self.quiet_until = 0.0, math.inf
+            self._tell_lost()
             while await self._store.ask(Script.DROP, self._clock.given, self.worker, self.delay, ""):
                 pass
             await self._note_start()
