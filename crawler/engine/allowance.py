@@ -32,7 +32,7 @@ class Pages(Protocol):
         ...
 
     def left(self) -> int:
-        """How many may be asked for now."""
+        """How many may be asked for at this moment."""
         ...
 
     def spent(self) -> bool:
@@ -48,7 +48,7 @@ class Pages(Protocol):
         ...
 
     def rest(self) -> None:
-        """Nothing is to be asked for now: what others could use is theirs."""
+        """Nothing is to be asked for yet: what others could use is theirs."""
         ...
 
 

@@ -88,7 +88,7 @@ class Replenisher:
         bench.thirsty.clear()
         wanted = list(bench.wanted)
         if not len(bench):
-            # Nobody has anything to do: what the workers need for now comes before what they need next.
+            # Nobody has anything to do: what the workers need at once comes before what they need next.
             hosts = min(hosts, self._workers)
         in_hand = min(self._urls_per_host, _URLS_IN_HAND // max(1, len(bench) + hosts))
         urls = max(_FEWEST_URLS, min(in_hand, _URLS_A_LOOK // max(1, len(held) + hosts)))

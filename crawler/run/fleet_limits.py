@@ -58,7 +58,7 @@ class FleetPages:
         self._in_hand += 1
 
     def rest(self) -> None:
-        """Where the store has none left, what is not asked for now may be what others wait for."""
+        """Where the store has none left, what is not asked for yet may be what others wait for."""
         if self._none_left and self._in_hand > 0:
             self._ask(-self._in_hand)
 

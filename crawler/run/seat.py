@@ -20,6 +20,8 @@ from crawler.run.lock import Lock
 _ID: Final = re.compile("[0-9a-f]{32}")
 #: Digits of an id that name its parts: of a thousand workers two have the same once in 500 million jobs.
 _DIGITS: Final = 12
+#: Each try makes a seat that another start may take first.
+_TRIES: Final = 10
 
 
 @dataclass(slots=True)
@@ -58,10 +60,6 @@ def free_seat(job: Path, name: str) -> Seat | None:
     """The seat of the worker ``name`` in the folder of ``job``, taken; None where it isn't there, or its worker is."""
     path = job / "workers" / name
     return _sit(path) if path.is_dir() else None
-
-
-#: Each try makes a seat that another start may take first.
-_TRIES: Final = 10
 
 
 def _folders(job: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -36,18 +37,18 @@ class LoopThread:
         self._loop.close()
 
 
-class Served:
+class Served(ABC):
     """What every server has in common: ``with``, ``async with`` and :meth:`wait_until`."""
 
     def __init__(self) -> None:
         self._thread: LoopThread | None = None
         self._awaited: tuple[Callable[[], bool], threading.Event] | None = None
 
-    async def _open(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _open(self) -> None: ...
 
-    async def _close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _close(self) -> None: ...
 
     async def _end(self) -> None:
         await self._close()
