@@ -86,6 +86,7 @@ class Replenisher:
         held = bench.held()
         thirsty = {visit.host: visit for visit in bench.thirsty}
         bench.thirsty.clear()
+        bench.grown.clear()
         wanted = list(bench.wanted)
         if not len(bench):
             # Nobody has anything to do: what the workers need at once comes before what they need next.
@@ -110,7 +111,7 @@ class Replenisher:
                 fresh += 1
             bench.admit(lease, now)
         for visit in thirsty.values():
-            visit.more = False
+            visit.more = visit in bench.grown
         for host in taken.recalled:
             bench.recall(host)
         if hosts and self._nothing_before == _NEVER:

@@ -205,12 +205,7 @@ class Settler:
                 self._bench.release(visit)
                 self._traps.release(visit)
         for host in settled.grown:
-            visit = self._bench.visits.get(host)
-            if visit is not None:
-                visit.more = not visit.recalled
-        for visit in self._bench.hungry:
-            if visit.more:
-                self._bench.thirsty.add(visit)
+            self._bench.grow(host)
         self._on_settled()
 
     def _arm(self) -> None:

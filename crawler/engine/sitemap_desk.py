@@ -231,12 +231,7 @@ class SitemapDesk:
             some = self._discovery.listed(request, [entry.loc for entry in entries[at : at + _SLICE]])
             if some and await self._frontier.add(some):
                 for host in {one.host for one in some}:
-                    visit = self._bench.visits.get(host)
-                    # One that is leaving is leased anew for them: its lease ends with the settlement under way.
-                    if visit is not None and not visit.leaving:
-                        visit.more = True
-                        if visit.hungry:
-                            self._bench.thirsty.add(visit)
+                    self._bench.grow(host)
                 self._on_added()
             await asyncio.sleep(0)
 

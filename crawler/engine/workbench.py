@@ -190,6 +190,8 @@ class Workbench:
         self.hungry: set[Visit] = set()
         #: Few URLs left and more in the frontier.
         self.thirsty: set[Visit] = set()
+        #: Of these the frontier was given URLs since the last look into it began: the answer may not know of them.
+        self.grown: set[Visit] = set()
         #: No hungry host could be asked again before this (Unix seconds).
         self.dry_from = math.inf
         #: Changed since the last settlement.
@@ -227,13 +229,14 @@ class Workbench:
             # The frontier gave it to us a second time: the first lease had run out.
             self.lose(visit)
             invited = visit.invited
-        elif visit is not None and visit.recalled:
+        elif visit is not None and (visit.recalled or visit.leaving):
+            # It goes back as it is: asked now, these would be asked again by whoever is given it next.
             return None
         elif visit is not None:
             fresh = [request for request in lease.requests if request.key not in visit.keys]
             visit.queue.extend(fresh)
             visit.keys.update(request.key for request in fresh)
-            visit.more = lease.more
+            visit.more = lease.more or visit in self.grown
             self.feed_again(visit)
             return visit
         override = self._overrides.get(lease.host)
@@ -263,7 +266,9 @@ class Workbench:
 
     def schedule(self, visit: Visit) -> None:
         """On to the heap, if it isn't there and has a request to give out."""
-        if visit.on_heap or visit.queued or visit.parked or visit.in_flight >= visit.per_host or visit.lost:
+        if visit.on_heap or visit.queued or visit.parked or visit.in_flight >= visit.per_host:
+            return
+        if visit.lost or visit.leaving:
             return
         visit.on_heap = True
         heapq.heappush(self._heap, (visit.next_at, next(self._order), visit))
@@ -304,6 +309,16 @@ class Workbench:
         self.hungry.add(visit)
         self.touched.add(visit)
         self.dry_from = min(self.dry_from, visit.next_at)
+
+    def grow(self, host: str) -> None:
+        """The frontier was given URLs of this host. One that goes back is leased anew for them."""
+        visit = self.visits.get(host)
+        if visit is None or visit.recalled or visit.leaving:
+            return
+        visit.more = True
+        self.grown.add(visit)
+        if visit.hungry:
+            self.thirsty.add(visit)
 
     def feed_again(self, visit: Visit) -> None:
         """It has something to send once more."""
@@ -455,6 +470,7 @@ class Workbench:
         visit.queue.clear()
         visit.more = False
         self.thirsty.discard(visit)
+        self.grown.discard(visit)
         if not (visit.on_heap or visit.in_flight or visit.hungry or visit.aux):
             # It waits for a robots.txt, perhaps for that of the host whose robots.txt waits for its own.
             self.starve(visit)
@@ -463,6 +479,7 @@ class Workbench:
         """The lease has ended."""
         self.hungry.discard(visit)
         self.thirsty.discard(visit)
+        self.grown.discard(visit)
         self.touched.discard(visit)
         if self.visits.get(visit.host) is visit:
             del self.visits[visit.host]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from crawler.engine.replenisher import Replenisher
 from crawler.engine.workbench import AuxRequest, Job, Workbench
-from crawler.model.frontier import HostState, Lease
+from crawler.model.frontier import HostState, Lease, Taken
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
-from crawler.model.settings import HostOverride, Politeness
+from crawler.model.settings import Crawl, HostOverride, Politeness
 from crawler.rules.politeness import after_answer
 
 NOW = 1_800_000_000.0
@@ -67,6 +70,65 @@ def test_a_host_that_runs_dry_with_more_in_the_frontier_is_thirsty():
     hosts.admit(lease("a", "1", refill=True), NOW)
     assert not hosts.hungry
     assert hosts.pop_due(NOW) is visit
+
+
+def test_a_host_on_its_way_back_takes_nothing_in():
+    """A refill of it comes, or a settlement brings URLs of it: whoever is given it next asks them."""
+    hosts = bench()
+    visit = hosts.admit(lease("a"), NOW)
+    assert hosts.pop_due(NOW) is visit
+    hosts.starve(visit)
+    visit.leaving = True
+    hosts.grow("a")
+    assert hosts.admit(lease("a", "1", refill=True), NOW) is None
+    hosts.feed_again(visit)
+    assert (len(visit.queue), visit.more, hosts.thirsty) == (0, False, set())
+    assert hosts.pop_due(NOW + 100) is None
+
+
+def test_a_recalled_host_is_not_kept_by_what_others_name_of_it():
+    hosts = bench()
+    visit = hosts.admit(lease("a"), NOW)
+    hosts.grow("a")
+    hosts.recall("a")
+    hosts.grow("a")
+    assert hosts.pop_due(NOW) is visit
+    hosts.starve(visit)
+    assert (visit.more, hosts.thirsty, hosts.grown, hosts.hungry) == (False, set(), set(), {visit})
+
+
+@pytest.mark.parametrize("more", [False, None], ids=["the last ones", "none"])
+async def test_a_look_does_not_unsay_what_a_settlement_brought_meanwhile(more):
+    """Its host would go back, and be leased anew for those."""
+    hosts = bench()
+    visit = hosts.admit(lease("a", more=True), NOW)
+    assert hosts.pop_due(NOW) is visit
+    hosts.starve(visit)
+    asked, grown, known = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    said = []
+
+    class Slow:
+        async def take(self, now, number, urls_per_host, *, held, wanted):
+            assert [one.host for one in held] == ["a"]
+            asked.set()
+            await grown.wait()
+            return Taken([] if more is None else [lease("a", "1", refill=True, more=more)])
+
+    def answered():
+        said.append(visit.more)
+        known.set()
+
+    replenisher = Replenisher(
+        Slow(), hosts, lambda: NOW, Crawl(), workers=1, patience=600.0, on_leases=answered
+    )
+    task = asyncio.create_task(replenisher.run())
+    await asked.wait()
+    hosts.grow("a")
+    grown.set()
+    await known.wait()
+    assert said[0]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def test_what_is_closed_or_due_beyond_patience_is_due_at_once():
