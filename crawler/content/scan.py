@@ -47,6 +47,9 @@ from crawler.content.facts import (
 _AUTOMATON: Final = 64 << 20
 
 _WS: Final = r"[ \t\n]"
+#: Stands in no plain page, and is put behind each: an automaton that may end after any character asks at each whether
+#: it does, which took a quarter longer. The copy takes a twentieth of what that saves.
+_END: Final = b"\0"
 #: What :mod:`crawler.sink.line` escapes, less tab and line feed: controls, line and paragraph separator, bidi controls,
 #: byte order mark; and surrogates, which RE2 would let pass in UTF-8.
 _ESCAPED: Final = (
@@ -139,13 +142,14 @@ def _plain() -> Any:
     options = re2.Options()
     options.never_capture = True
     options.max_mem = _AUTOMATON
-    return re2.compile(_grammar().encode(), options)
+    return re2.compile(_grammar().encode() + _END, options)
 
 
-_TO_HREF: Final = rb'<a(?:[ \t\n]+(?!href=)[a-z0-9\-]+="[^"]*")*[ \t\n]+href="'
+#: Possessive: in a plain page there is one way to read a tag.
+_TO_HREF: Final = rb'<a[ \t\n]+(?:(?!href=)[a-z0-9\-]++="[^"]*+"[ \t\n]++)*+href="'
 #: An href less its fragment, if no reference in it has a "#".
-_LINK: Final = re.compile(_TO_HREF + rb'([^"#]*)')
-_WHOLE_LINK: Final = re.compile(_TO_HREF + rb'([^"]*)')
+_LINK: Final = re.compile(_TO_HREF + rb'([^"#]*+)')
+_WHOLE_LINK: Final = re.compile(_TO_HREF + rb'([^"]*+)')
 #: A tag, less its ">", that says ``nofollow`` in its first rel.
 _REL_OF_A: Final = re.compile(
     rb'<a(?:[ \t\n]+(?!rel=)[a-z0-9\-]+="[^"]*")*[ \t\n]+rel="(?:[^"]* )?nofollow[ "]'
@@ -168,7 +172,7 @@ def scan(body: bytes, token: str | None = None) -> Html | None:
     r"""The facts of a page in UTF-8, as :func:`~crawler.content.html.read_facts` has them; None where the page is not
     plain. Of one that is, the bytes are its text, and need no more than JSON's own escapes of ``"``, ``\\``, tab and
     line feed. O(len(body)); never raises."""
-    if _plain().fullmatch(body) is None:
+    if _plain().fullmatch(body + _END) is None:
         return None
     try:
         head = body[: body.index(b"</head>")]

@@ -24,27 +24,18 @@ _LOOKED_AT: Final = 256
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
-    r"""The line, with its line end. O(length): one orjson pass, and one memory search for each lead byte of a danger.
+    """The line, with its line end. O(length): one orjson pass, and one memory search for each lead byte of a danger.
 
     On a 50 kB page the searches take 10 microseconds, where the one expression over all takes 1,700. A body in bytes
-    is that of a plain page, whose automaton has found nothing in it that they look for: it is quoted by three
-    replacements, in half the time that it takes to decode and encode it.
+    is that of a plain page, whose automaton has found nothing in it that they look for: it is spared them.
     """
     body = record.get("body")
     if type(body) is bytes:
         line = encode_value({**record, "body": None})
         # A quote that no backslash precedes stands in no text, so this is the field itself.
         at = line.index(b'"body":null') + len(b'"body":')
-        return b"".join([line[:at], b'"', _quoted(body), b'"', line[at + len(b"null") :]])
+        return b"".join([line[:at], orjson.dumps(body.decode()), line[at + len(b"null") :]])
     return encode_value(record)
-
-
-def _quoted(text: bytes) -> bytes:
-    """What JSON asks for, where of the controls there are tabs and line feeds alone."""
-    if b"\\" in text:
-        text = text.replace(b"\\", b"\\\\")
-    text = text.replace(b'"', b'\\"').replace(b"\n", b"\\n")
-    return text.replace(b"\t", b"\\t") if b"\t" in text else text
 
 
 def encode_value(value: Any) -> bytes:
