@@ -132,6 +132,8 @@ class Visit:
 
     def forget_origins(self) -> None:
         """A host has 65,535 ports, each with a robots.txt of its own: those judged by longest ago are asked anew."""
+        if len(self.origins) <= _MOST_ORIGINS:
+            return
         for origin in list(self.origins)[:-_MOST_ORIGINS]:
             if not self.origins[origin].asking:
                 del self.origins[origin]
