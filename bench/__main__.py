@@ -31,6 +31,7 @@ WORKLOADS = {
     "wide": "many host names x 5 small pages with robots.txt (--hosts 20000)",
     "big": "a frontier of --size known URLs (10000000) against one of 10,000",
     "start": "--help, and the first request",
+    "turns": "for how long our own work holds the event loop (--hosts 3)",
 }
 
 
