@@ -8,9 +8,10 @@ from typing import Final
 
 from crawler.model.results import Page, Redirect, Result
 
-#: The settler is woken for this many results, or this long (seconds) after the first: waking it for each one would
-#: cost 16 microseconds a page. A crawl that waits for what is in it hurries the settler.
+#: The settler is woken for this many results, or bytes, or this long (seconds) after the first: waking it for each one
+#: would cost 16 microseconds a page. A crawl that waits for what is in it hurries the settler.
 _WORTH_WAKING: Final = 32
+_LARGE: Final = 4 * 1024 * 1024
 _TOP_UP: Final = 0.05
 
 #: Bytes: a result with its answer's headers; a link's URL and its place in a list; a request found, with its URL and
@@ -56,7 +57,7 @@ class ResultQueue:
         if len(self._queue) >= self._items or self._size >= self._octets:
             self._room.clear()
             self.wake.set()
-        elif len(self._queue) >= _WORTH_WAKING:
+        elif len(self._queue) >= _WORTH_WAKING or self._size >= _LARGE:
             self.wake.set()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TOP_UP, self._topped_up)
