@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from crawler.frontier.redis.address import Address
 from crawler.frontier.redis.clock import ServerClock
+from crawler.frontier.redis.connection import Store
 from crawler.frontier.redis.scripts import Script
 from crawler.model.errors import JobActive, StorageError, UsageError
 from crawler.model.frontier import FileMark, Held
@@ -164,3 +166,21 @@ def test_addresses_are_read() -> None:
     assert str(Address.of("redis://me:pw@h/3")) == "redis://h:6379/3"
     with pytest.raises(UsageError, match=r"\*\*\*@h"):
         Address.of("redis://me:pw@h:x")
+
+
+def test_a_wire_that_is_cut_under_a_question(redis_server: RedisServer) -> None:
+    """uvloop has an error of its own for who writes in the same turn: the question is asked again."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def ask() -> None:
+        store, _ = await Store.open(Address.of(redis_server.url), "cut")
+        try:
+            await store.hash_of_job()
+            (wire,) = store._client.connection_pool._available_connections
+            wire._writer.transport.abort()
+            assert await store.ask(Script.COUNTS, "") == [[], []]
+        finally:
+            await store.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ask())

@@ -56,6 +56,8 @@ _AWAY: Final = (
 )
 
 
+#: How uvloop says that a wire is cut, in an error that is no OSError.
+_CUT: Final = "the handler is closed"
 #: Where in a script it happened: of no use to a person.
 _SCRIPT: Final = re.compile(r"\s*script: .*", re.DOTALL)
 
@@ -292,6 +294,11 @@ def _trouble(address: Address) -> Iterator[None]:
         raise StorageError(f"{address}: {text}; {KEPT}") from error
     except faults.RedisError as error:
         raise StorageError(f"{address}: {_said(error)}; {KEPT}") from error
+    except RuntimeError as error:
+        # uvloop, to who writes to a wire in the turn in which it was cut.
+        if _CUT not in str(error):
+            raise
+        raise faults.ConnectionError("the connection is closed") from error
 
 
 @contextmanager
