@@ -15,6 +15,7 @@ from typing import Final
 
 from crawler.engine.addresses import LookUp
 from crawler.engine.allowance import Allowance
+from crawler.engine.cancelling import cancel
 from crawler.engine.circuit import Circuit, Hooks, Identity
 from crawler.engine.clock import Clock, steady_clock
 from crawler.engine.limiter import Limiter
@@ -33,8 +34,6 @@ from crawler.rules.scope import ScopeRules
 log = logging.getLogger("crawler.engine")
 
 _WATCH_EVERY: Final = 0.25
-#: Seconds until a task that has not ended is cancelled once more.
-_CANCEL_AGAIN: Final = 0.5
 #: Seconds that a commit under way is given when the crawl is cancelled.
 _LAST_COMMIT: Final = 5.0
 
@@ -160,9 +159,9 @@ class Crawler:
         try:
             await self._until_over(stop, seeder, tasks)
             # Take nothing new.
-            await _cancel(*producers, watcher)
+            await cancel(*producers, watcher)
             await self._drain(settler, *workers)
-            await _cancel(*workers)
+            await cancel(*workers)
             for worker in workers:
                 if not worker.cancelled():
                     worker.result()
@@ -180,7 +179,7 @@ class Crawler:
             # never told.
             self._settler.finish()
             await asyncio.wait({settler}, timeout=_LAST_COMMIT)
-            await _cancel(stop, *tasks)
+            await cancel(stop, *tasks)
             self._results.close()
             self._circuit.parser.close()
             if self._circuit.addresses is not None:
@@ -265,7 +264,7 @@ class Crawler:
                 seeder.result()
                 await carry_over(self._stop.is_set)
         except BaseException:
-            await _cancel(seeder, stop)
+            await cancel(seeder, stop)
             self._results.close()
             self._circuit.parser.close()
             raise
@@ -330,7 +329,7 @@ class Crawler:
             for task in done.intersection(tasks):
                 task.result()
         finally:
-            await _cancel(drained, hurried)
+            await cancel(drained, hurried)
 
     def _give_back_queue(self) -> None:
         while not self._queue.empty():
@@ -380,17 +379,3 @@ class Crawler:
 def _has_unread(counts: Counts) -> bool:
     """Has this run pages that were not read again, with their links?"""
     return bool(counts.tally.get("outcome.not_modified") or counts.tally.get("reason.not_due"))
-
-
-async def _cancel(*tasks: asyncio.Task[object]) -> None:
-    """Cancel and wait for each; what they raise now was raised before or is the cancellation.
-
-    Again, until it is heard: a library may swallow one that comes in the same turn as the end of its own timeout (seen
-    with a store's client: one stop in ten never came to its end).
-    """
-    left: set[asyncio.Task[object]] = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN)
-    await asyncio.gather(*tasks, return_exceptions=True)
