@@ -48,6 +48,7 @@ def _of_a_worker(option: Option) -> bool:
     return (option.usual and option.group == "Display") or option.into in (
         "crawl__job",
         "crawl__workers",
+        "crawl__processes",
         "frontier__url",
         "output__path",
     )

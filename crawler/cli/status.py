@@ -293,12 +293,13 @@ def _reasons(tally: Any) -> list[str]:
 
 def _workers(found: Standing) -> list[str]:
     """Those of a run in a store: who is there, and of whom nothing has been heard for long."""
-    there = [worker for worker in found.workers if worker.alive]
-    if not found.workers:
+    crawling = [worker for worker in found.workers if worker.crawls]
+    there = [worker for worker in crawling if worker.alive]
+    if not crawling:
         return []
     machines = sorted({str(worker.who.get("machine")) for worker in there})
     words = f"{many(len(there), 'worker')} at it" + (f", on {', '.join(machines)}" if machines else "")
-    gone = len(found.workers) - len(there)
+    gone = len(crawling) - len(there)
     return [_entry("workers", escape(words + (f"; {gone} gone" if gone else "")))]
 
 
@@ -335,5 +336,7 @@ def _as_json(found: Standing) -> dict[str, Any]:
         "bytes": found.size,
         "starts": found.starts,
         "latest": found.latest,
-        "workers": [{"name": each.name, "alive": each.alive, **each.who} for each in found.workers],
+        "workers": [
+            {"name": each.name, "alive": each.alive, **each.who} for each in found.workers if each.crawls
+        ],
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crawler.frontier.fleet import Closed, Closing, Fleet, FleetFrontier, Member, Verdict
+from crawler.frontier.fleet import Closed, Closing, Fleet, FleetFrontier, Member, Role, Verdict
 from crawler.frontier.known import Known
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.reader import StateReader, open_readonly
@@ -34,6 +34,7 @@ __all__ = [
     "Member",
     "MemoryFrontier",
     "Recall",
+    "Role",
     "Run",
     "RunFrontier",
     "RunState",
@@ -58,13 +59,15 @@ _ACCEPTED = (
 class Shared:
     """What a shared store must be told beside its URL: the ``job`` that its keys belong to, the ``place`` where this
     worker writes (whoever opens one holds its lock), for how many seconds leases outlive the last sign of their holder
-    (``life``), who is to hear of what is wrong with it, and whether no other worker is to be there (``alone``)."""
+    (``life``), who is to hear of what is wrong with it, whether no other worker is to be there (``alone``), and further
+    places whose locks are held, so that nobody is in them either (``vacant``)."""
 
     job: str
     place: str
     life: float
     warn: Callable[[str], None]
     alone: bool = False
+    vacant: Sequence[str] = ()
 
 
 def is_shared(url: str) -> bool:
@@ -117,7 +120,9 @@ async def open_frontier(
 
         assert shared is not None
         frontier = await RedisFrontier.open(
-            url, shared.job, shared.place, delay, shared.life, clock, alone=shared.alone
+            *(url, shared.job, shared.place, delay, shared.life, clock),
+            alone=shared.alone,
+            vacant=shared.vacant,
         )
         for warning in frontier.warnings:
             shared.warn(warning)

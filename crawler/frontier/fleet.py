@@ -16,11 +16,23 @@ from crawler.frontier.run_state import RunFrontier
 @dataclass(frozen=True, slots=True)
 class Member:
     """A worker of the run, by the ``name`` that its parts have. ``who``: what it says of itself (machine, folder);
-    ``alive``: it has been heard of within the life of its leases."""
+    ``alive``: it has been heard of within the life of its leases; ``crawls``: it is no lead."""
 
     name: str
     who: Mapping[str, Any]
     alive: bool
+    crawls: bool = True
+
+
+class Role(StrEnum):
+    """What a member of the run does in it."""
+
+    #: It crawls, and speaks for the run when it is the last.
+    WORKER = "worker"
+    #: It reads seeds, keeps workers of its own alive and speaks for them. Nothing is shared out to it.
+    LEAD = "lead"
+    #: It crawls, and its lead speaks for it.
+    LED = "led"
 
 
 class Closing(StrEnum):
@@ -68,7 +80,7 @@ class Session:
 class Fleet(Protocol):
     """The workers of the run under way. Every method is atomic."""
 
-    async def enlist(self, name: str, who: Mapping[str, Any], seeds: str) -> bool:
+    async def enlist(self, name: str, who: Mapping[str, Any], seeds: str, role: Role = Role.WORKER) -> bool:
         """Crawl from now on, under ``name``. ``seeds``: those that are to be read, a line for a person
         and one that tells them from others; empty for none. False
         where the run is over by now."""

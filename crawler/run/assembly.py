@@ -84,6 +84,11 @@ class Plan:
         return self.settings.crawl.processes or 1
 
     @property
+    def local_workers(self) -> int:
+        """Of them those that this start places on its machine; Ray places its own."""
+        return self.processes if self.settings.crawl.engine == "process" else 1
+
+    @property
     def warnings(self) -> list[str]:
         """What a person should know before it begins: for the log, the summary and run.json."""
         notes = [self.budget.note] if self.budget.note is not None else []

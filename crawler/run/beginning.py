@@ -126,7 +126,7 @@ async def _others_in(frontier: RunFrontier) -> int:
     """Workers that crawl the run at this moment."""
     if not isinstance(frontier, FleetFrontier):
         return 0
-    return sum(member.alive for member in (await frontier.fleet.members()).values())
+    return sum(member.alive and member.crawls for member in (await frontier.fleet.members()).values())
 
 
 async def _add_start(frontier: RunFrontier, known: Run, this: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from crawler.run.ending import (
     verdict,
 )
 from crawler.run.fleet import shared, to_store
+from crawler.run.hiring import HiringInState
 from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.leftovers import close_parts
 from crawler.run.lock import Lock
@@ -238,11 +239,10 @@ async def _crawl_together(
     team = Team(
         frontier,
         start.settings,
+        HiringInState(frontier, start.settings, state, locks),
         job=start.job,
         run_id=run.run_id,
         folder=place,
-        state=state,
-        locks=[lock.descriptor for lock in locks],
         before=Account(examples=run.extra.get("examples", {}), noted=run.extra.get("noted", {})),
     )
     recrawl = await recrawl_of(start, frontier, run.extra, place.parent)
@@ -252,6 +252,8 @@ async def _crawl_together(
         try:
             if recrawl is not None and recrawl.carry_over is not None:
                 await team.prepare(watched, recrawl.carry_over)
-            return await team.crawl(watched, seeder.counts)
+            async with team.working(watched):
+                await team.done()
+            return await team.crawled(seeder.counts)
         finally:
             await batches.aclose()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from crawler.frontier import FleetFrontier, Member
@@ -23,15 +23,16 @@ log = logging.getLogger("crawler.run")
 
 
 async def close_dead(
-    start: Start, frontier: FleetFrontier, folder: JobFolder, run_id: str, own: Seat
+    start: Start, frontier: FleetFrontier, folder: JobFolder, run_id: str, own: Collection[str]
 ) -> None:
-    """Close what can be: cut back to what is committed, its final name last. O(parts), and the bytes of those."""
+    """Close what can be: cut back to what is committed, its final name last. ``own``: by name, the workers that are
+    not dead, or are about to begin. O(parts), and the bytes of those."""
     names = [mark.name for mark in await frontier.files() if not mark.closed]
     # Also what was never committed: it goes. And what was closed, but for its name.
     names += await asyncio.to_thread(open_parts, folder.run(run_id))
     workers = {worker for name in names if (worker := worker_of(name)) is not None}
     members = await frontier.fleet.members()
-    for worker in sorted(workers - {own.name}):
+    for worker in sorted(workers.difference(own)):
         found = await asyncio.to_thread(_seat_of, worker, folder, members)
         if found is None:
             continue

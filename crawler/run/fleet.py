@@ -7,55 +7,43 @@ whoever is the last can say what has come of it, and each of the others says the
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-import os
-import socket
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, nullcontext, suppress
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
-from typing import Final
 
 from crawler.engine.crawler import Stopped
-from crawler.engine.snapshot import Snapshot
-from crawler.frontier import Closed, Closing, FleetFrontier, Shared, open_frontier
+from crawler.frontier import Closed, Closing, FleetFrontier, Role, Shared, open_frontier
 from crawler.model.errors import UsageError
-from crawler.model.protocols import Sink
-from crawler.model.request import Request
 from crawler.run.assembly import longest_delay
 from crawler.run.beginning import Beginning, begin, complete, require_own
 from crawler.run.dead_parts import close_dead
-from crawler.run.ending import Crawled, Ending, uploaded
-from crawler.run.fleet_ending import FleetEnding, Told
-from crawler.run.fleet_limits import allowance_of, watch_bytes
+from crawler.run.ending import Ending, uploaded
+from crawler.run.fleet_crawl import FleetCrawl, own_crawl
+from crawler.run.fleet_ending import FleetEnding
+from crawler.run.fleet_team import team_crawl
 from crawler.run.layout import JobFolder
 from crawler.run.lock import Lock
-from crawler.run.outlook import Outlook
-from crawler.run.seat import Seat, take_seat
-from crawler.run.seeds import identity_of
-from crawler.run.sinks import make_sink
+from crawler.run.owed_seeds import OwedSeeds, described
+from crawler.run.pause import Pause, until_closed
+from crawler.run.seat import Seat, take_seat, who_sits
 from crawler.run.space import require_space
-from crawler.run.start import RunInfo, Start, iso
+from crawler.run.start import Start, iso
 from crawler.run.upload import Upload
-from crawler.run.watch import watching
 
 log = logging.getLogger("crawler.run")
 
-#: Seconds between two looks whether the others have come as far.
-_LOOK_EVERY: Final = 0.5
 
-
-def shared(start: Start, place: str, *, alone: bool) -> Shared:
+def shared(start: Start, place: str, *, alone: bool, vacant: Sequence[str] = ()) -> Shared:
     """What a shared store is told of this start."""
 
     def warn(text: str) -> None:
         log.warning(text)
         start.warnings.append(text)
 
-    return Shared(start.job, place, start.settings.frontier.lease, warn, alone)
+    return Shared(start.job, place, start.settings.frontier.lease, warn, alone, vacant)
 
 
 async def to_store(start: Start) -> Ending:
@@ -68,8 +56,10 @@ async def to_store(start: Start) -> Ending:
         guard = Lock(folder.lock, shared=True)
         guard.acquire()
         stack.callback(guard.release)
-        seat = take_seat(folder.path)
-        stack.callback(seat.leave)
+        seats = []
+        for _ in range(start.plan.local_workers):
+            seats.append(take_seat(folder.path))
+            stack.callback(seats[-1].leave)
         start.signals.listen()
         require_space(folder.path)
         start.upload = await Upload.found(settings.output.upload, start.job, iso(start.at))
@@ -77,7 +67,7 @@ async def to_store(start: Start) -> Ending:
             settings.frontier.url,
             folder.state,
             longest_delay(settings),
-            shared=shared(start, seat.id, alone=start.fresh),
+            shared=_of_seats(start, [seat.id for seat in seats]),
         )
         stack.push_async_callback(frontier.close)
         assert isinstance(frontier, FleetFrontier)
@@ -85,20 +75,35 @@ async def to_store(start: Start) -> Ending:
         ending = await complete(start, frontier, folder)
         if ending is not None and not start.fresh:
             return ending
-        return await _Worker(start, frontier, folder, seat).work()
+        return await _Member(start, frontier, folder, seats, guard).work()
 
 
-class _Worker:
-    def __init__(self, start: Start, frontier: FleetFrontier, folder: JobFolder, seat: Seat) -> None:
+def _of_seats(start: Start, ids: Sequence[str]) -> Shared:
+    """A lead writes nothing: it has no seat, and is named by the first of its workers'. They come later: whoever was
+    in their seats is dead, and so is who led from there.
+    """
+    if len(ids) == 1:
+        return shared(start, ids[0], alone=start.fresh, vacant=[_lead(ids[0])])
+    return shared(start, _lead(ids[0]), alone=start.fresh, vacant=[*ids, *(_lead(each) for each in ids[1:])])
+
+
+def _lead(seat: str) -> str:
+    return f"lead-{seat}"
+
+
+class _Member:
+    """Of the fleet: a worker in its seat, or the lead of several."""
+
+    def __init__(
+        self, start: Start, frontier: FleetFrontier, folder: JobFolder, seats: Sequence[Seat], guard: Lock
+    ) -> None:
         self._start = start
         self._frontier = frontier
         self._fleet = frontier.fleet
         self._folder = folder
-        self._seat = seat
-        self._lines = start.lines
-        self._crawled: list[Crawled] = []
-        self._snapshot = Snapshot()
-        self._reading: asyncio.Task[bool] | None = None
+        self._seats = seats
+        self._guard = guard
+        self._seeds = OwedSeeds(frontier.fleet, none=start.joins)
         most = start.settings.limits.max_time
         self._over_at = math.inf if most is None else start.at + most
 
@@ -107,58 +112,53 @@ class _Worker:
         place = self._folder.run(run.run_id)
         upload = self._start.upload
         async with upload.during(place, self._frontier.files) if upload is not None else nullcontext():
-            return await self._work(run)
+            await self._close_dead(run.run_id)
+            if self._start.abandoned is not None:
+                await self._abandon(self._start.abandoned)
+            try:
+                async with self._crawling(run) as crawl:
+                    return await self._to_the_end(crawl, run)
+            finally:
+                await self._seeds.close()
 
-    async def _work(self, run: Beginning) -> Ending:
-        await self._close_dead(run.run_id)
-        if self._start.abandoned is not None:
-            await self._abandon(self._start.abandoned)
-        marks = await self._frontier.files()
-        sink = make_sink(
-            *(self._start.plan, self._start.job, run.run_id, self._folder.run(run.run_id), marks),
-            worker=self._seat.name,
+    def _crawling(self, run: Beginning) -> AbstractAsyncContextManager[FleetCrawl]:
+        if len(self._seats) == 1:
+            return own_crawl(self._start, self._frontier, self._folder, run, self._seats[0], self._seeds)
+        return team_crawl(
+            self._start, self._frontier, self._folder, run, self._seats, self._guard, self._seeds
         )
-        try:
-            await sink.open(marks)
-            return await self._to_the_end(sink, run)
-        finally:
-            if self._reading is not None:
-                self._reading.cancel()
-                await asyncio.gather(self._reading, return_exceptions=True)
-            await sink.close()
 
-    async def _to_the_end(self, sink: Sink, run: Beginning) -> Ending:
+    async def _to_the_end(self, crawl: FleetCrawl, run: Beginning) -> Ending:
         ending = FleetEnding(self._start, self._frontier, self._folder, run.run_id)
         while True:
-            stopped = await self._crawl(sink, run)
+            stopped = await crawl.crawl()
             # Who waits for the others has nothing left to do, nor to upload.
             up = await uploaded(self._start, self._folder.run(run.run_id), await self._frontier.files())
             closed = None
             if up and stopped is Stopped.FINISHED:
-                closed = await self._until_all_are_done(run.run_id)
+                pause = Pause(crawl.snapshot)
+                closed = await self._until_all_are_done(run.run_id, crawl, pause)
+                if closed is None:
+                    stopped = pause.why
             if closed is None:
-                return await ending.stop(self._told())
+                await crawl.leave()
+                return await ending.stop(crawl.told().stopped(stopped))
             if closed.what is Closing.YOURS:
                 decided = await ending.decide(closed)
                 if decided is not None:
                     return decided
             elif closed.what is not Closing.WORK:
-                return await ending.follow(self._told())
+                await crawl.leave()
+                return await ending.follow(crawl.told())
             log.info("there is more to do after all")
 
     async def _join(self) -> Beginning:
         """The run that this start crawls, under its seat's name."""
-        seeds = ""
-        if not self._start.joins:
-            # What a person is told of them, and what tells them from others.
-            words = " ".join(self._start.described()["seeds"])
-            seeds = f"{words}\n{await asyncio.to_thread(identity_of, self._start.seeds)}"
-        who = {
-            "machine": socket.gethostname(),
-            "folder": str(self._folder.path.absolute()),
-            "process": os.getpid(),
-            "since": iso(self._start.at),
-        }
+        seeds = await described(self._start)
+        who = {**who_sits(self._folder.path), "since": iso(self._start.at)}
+        name, role = self._seats[0].name, Role.WORKER
+        if len(self._seats) > 1:
+            name, role = _lead(name), Role.LEAD
         while True:
             if self._start.joins:
                 known = await self._frontier.run()
@@ -171,82 +171,27 @@ class _Worker:
             except ValueError:
                 # Another start was a moment earlier: its run is ours.
                 continue
-            if await self._fleet.enlist(self._seat.name, who, seeds):
+            if await self._fleet.enlist(name, who, seeds, role):
                 return run
 
-    async def _crawl(self, sink: Sink, run: Beginning) -> Stopped:
-        """Until nothing is left anywhere, or this worker is stopped."""
-        start, frontier = self._start, self._frontier
-        seeder = start.plan.seeder(frontier)
-        outlook = Outlook(start, frontier)
-        again = bool(self._crawled)
-        async with (
-            aclosing(_none() if again else seeder.batches(self._lines)) as batches,
-            aclosing(self._seeding(outlook.watched(batches))) as seeds,
-            allowance_of(frontier, start.settings.limits) as allowance,
-            start.plan.crawler(
-                frontier, sink, seeds, run_id=run.run_id, in_fleet=True, allowance=allowance
-            ) as (crawler, session),
-        ):
-            with start.signals.stopping(crawler), watching(start, crawler, [self._folder.path], outlook):
-                if not again:
-                    start.on_start(RunInfo(start.job, run.run_id, run.resumed, crawler.snapshot))
-                bytes_watch = asyncio.create_task(
-                    watch_bytes(frontier, start.settings.limits, crawler), name="bytes"
-                )
-                try:
-                    ended = await crawler.run()
-                finally:
-                    bytes_watch.cancel()
-                    await asyncio.gather(bytes_watch, return_exceptions=True)
-            self._snapshot = crawler.snapshot()
-        self._crawled.append(
-            Crawled(ended, crawler.meter, session.wire(), seeder.counts, crawler.timeline.as_dict())
-        )
-        await self._fleet.tell(self._told().as_dict())
-        return ended.stopped
-
-    async def _seeding(
-        self, batches: AsyncIterator[Sequence[Request]]
-    ) -> AsyncGenerator[Sequence[Request], None]:
-        """The same batches; when the last is in the frontier nobody owes these seeds any more."""
-        async for batch in batches:
-            yield batch
-        if not self._start.joins:
-            self._reading = asyncio.create_task(self._fleet.seeds_read(), name="seeds")
-
-    def _told(self) -> Told:
-        """What this worker's work has come to."""
-        return Told.of(self._start, self._crawled)
-
-    async def _until_all_are_done(self, run_id: str) -> Closed | None:
-        """What is to be done now that nothing is left here; None where this worker was stopped meanwhile."""
-        if self._reading is not None and not await self._reading:
-            log.warning(
-                "the store may have forgotten seeds that it had acknowledged: run again with the same ones"
-            )
-        pause = _Pause(self._snapshot)
-        looked_for: Sequence[str] = ()
+    async def _until_all_are_done(self, run_id: str, crawl: FleetCrawl, pause: Pause) -> Closed | None:
+        """What is to be done now that nothing is left here; None where this start was stopped meanwhile."""
+        await self._seeds.settled()
         told = False
+
+        async def look(closed: Closed) -> None:
+            nonlocal told
+            crawl.look()
+            if not told:
+                told = True
+                log.info("nothing is left to do here: waiting for the other workers of the run")
+            if closed.open:
+                await self._close_dead(run_id)
+            if time.time() >= self._over_at:
+                pause.stop(Stopped.MAX_TIME)
+
         with self._start.signals.stopping(pause):
-            while not pause.stopped.is_set():
-                closed = await self._fleet.close_run(run_id, looked_for)
-                if closed.what is not Closing.WAIT:
-                    return closed
-                if not told:
-                    told = True
-                    log.info("nothing is left to do here: waiting for the other workers of the run")
-                if closed.open:
-                    await self._close_dead(run_id)
-                looked_for = closed.open
-                if time.time() >= self._over_at:
-                    pause.stop(Stopped.MAX_TIME)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(pause.stopped.wait(), _LOOK_EVERY)
-        self._crawled[-1] = replace(
-            self._crawled[-1], ended=replace(self._crawled[-1].ended, stopped=pause.why)
-        )
-        return None
+            return await until_closed(self._fleet, run_id, pause, look)
 
     async def _abandon(self, name: str) -> None:
         """Raises :class:`UsageError` where there is no such worker, or it isn't dead."""
@@ -267,29 +212,10 @@ class _Worker:
         )
 
     async def _close_dead(self, run_id: str) -> None:
-        await close_dead(self._start, self._frontier, self._folder, run_id, self._seat)
-
-
-class _Pause:
-    """Between the crawl and the end of the run: it can be stopped, and shows what was done."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self.stopped = asyncio.Event()
-        self.why = Stopped.SIGNAL
-
-    def stop(self, why: Stopped = Stopped.SIGNAL) -> None:
-        self.why = why
-        self.stopped.set()
-
-    def snapshot(self) -> Snapshot:
-        return self._snapshot
+        await close_dead(
+            self._start, self._frontier, self._folder, run_id, [seat.name for seat in self._seats]
+        )
 
 
 class NothingToJoin(UsageError):
     """No run is under way (exit code 2)."""
-
-
-async def _none() -> AsyncGenerator[Sequence[Request], None]:
-    return
-    yield ()

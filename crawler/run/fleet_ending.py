@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,10 @@ class Told:
     timeline: Mapping[str, Any]
     without_scheme: int
     warnings: Sequence[str]
+
+    def stopped(self, why: Stopped) -> Told:
+        """The same, of one that was stopped so."""
+        return replace(self, account=replace(self.account, stopped=why))
 
     @classmethod
     def of(cls, start: Start, crawled: Sequence[Crawled]) -> Told:
@@ -212,7 +216,7 @@ class FleetEnding:
         )
         content = run_json(
             *(start, self._run_id, outcome, crawled, counts, await self._frontier.files(), extra, gate),
-            workers=[{"name": name, **member.who} for name, member in members.items()],
+            workers=[{"name": name, **member.who} for name, member in members.items() if member.crawls],
             place_of=lambda mark: _place(mark, members, self._run_id),
             lacks=lacks,
         )

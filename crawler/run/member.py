@@ -11,38 +11,30 @@ import asyncio
 import ctypes
 import gc
 import io
-import json
 import logging
 import os
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from crawler.engine.allowance import Allowance, Board
 from crawler.engine.clock import steady_clock
-from crawler.engine.crawler import Crawler, Stopped
-from crawler.engine.snapshot import Snapshot
-from crawler.fetch.session import Session
 from crawler.frontier import SqliteFrontier
 from crawler.model.errors import CrawlerError
-from crawler.model.request import Request
 from crawler.run.account import Account
 from crawler.run.allocator import return_large_blocks
 from crawler.run.assembly import Plan, longest_delay
 from crawler.run.carrying import comparing
 from crawler.run.loop import loop_factory
-from crawler.run.orders import LogPipe, Orders, line, read_orders
+from crawler.run.orders import InState, LogPipe, Orders, read_orders
+from crawler.run.pipe import Pipe, none_until, report_of
 from crawler.run.sinks import make_sink
 
 _PR_SET_PDEATHSIG: Final = 1
-#: Seconds between two reports; every fourth has the whole account.
-_EVERY: Final = 0.25
 #: As in the command line: objects made between two searches for garbage.
 _CRAWLING: Final = 2_000
 
@@ -60,7 +52,6 @@ def main() -> None:
     except EOFError:
         return
     _end_with(orders.parent)
-    os.set_inheritable(orders.board, False)
     pipe = Pipe(sys.stdin.buffer, reports)
     logger = logging.getLogger("crawler")
     logger.addHandler(LogPipe(pipe.send, orders.worker))
@@ -92,68 +83,25 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
 
-class Pipe:
-    """Commands in, reports out. A parent that has gone ends the process."""
-
-    def __init__(self, commands: BinaryIO, reports: io.FileIO) -> None:
-        self._commands = commands
-        self._reports = reports
-        self._turn = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._crawler: Crawler | None = None
-        self._stops: list[Stopped] = []
-        self.begin = asyncio.Event()
-        self.seeded = asyncio.Event()
-
-    def listen(self) -> None:
-        """From now on; called in the running loop."""
-        self._loop = asyncio.get_running_loop()
-        # A daemon: the read is never interrupted, and must not keep the process alive.
-        threading.Thread(target=self._listen, name="commands", daemon=True).start()
-
-    def send(self, report: Mapping[str, Any]) -> None:
-        """May be called from any thread."""
-        try:
-            with self._turn:
-                self._reports.write(line(report))
-        except OSError:
-            os._exit(1)
-
-    def obey(self, crawler: Crawler) -> None:
-        """Stops are for this crawl; those that came before it as well."""
-        self._crawler = crawler
-        for why in self._stops:
-            crawler.stop(why)
-
-    def _listen(self) -> None:
-        while command := self._commands.readline():
-            assert self._loop is not None
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._take, json.loads(command))
-        os._exit(1)
-
-    def _take(self, command: Mapping[str, Any]) -> None:
-        match command:
-            case {"begin": _}:
-                self.begin.set()
-            case {"seeded": _}:
-                self.seeded.set()
-            case {"stop": why}:
-                self._stops.append(Stopped(why))
-                self.begin.set()
-                if self._crawler is not None:
-                    self._crawler.stop(self._stops[-1])
-
-
 async def _crawl(orders: Orders, pipe: Pipe) -> Mapping[str, Any]:
     """The last report."""
     pipe.listen()
-    settings, clock = orders.settings, steady_clock(orders.clock_offset)
+    if isinstance(orders.frontier, InState):
+        return await _crawl_state(orders, orders.frontier, pipe)
+    # The store's client: 0.1 s of imports that a state does without.
+    from crawler.run.fleet_member import crawl_store
+
+    return await crawl_store(orders, orders.frontier, pipe)
+
+
+async def _crawl_state(orders: Orders, place: InState, pipe: Pipe) -> Mapping[str, Any]:
+    os.set_inheritable(place.board, False)
+    settings, clock = orders.settings, steady_clock(place.clock_offset)
     plan = Plan.of(settings)
-    board = Board(orders.board)
+    board = Board(place.board)
     async with AsyncExitStack() as stack:
         frontier = await SqliteFrontier.open(
-            Path(orders.state), longest_delay(settings), clock, member=orders.member, members=orders.members
+            Path(place.state), longest_delay(settings), clock, member=place.member, members=place.members
         )
         stack.push_async_callback(frontier.close)
         marks = await frontier.files()
@@ -166,44 +114,17 @@ async def _crawl(orders: Orders, pipe: Pipe) -> Mapping[str, Any]:
         async with plan.crawler(
             frontier,
             sink,
-            _none_until(pipe.seeded),
+            none_until(pipe.seeded),
             run_id=orders.run_id,
             allowance=Allowance.on(board, settings.limits),
             clock=clock,
             recrawl=await comparing(plan, frontier),
         ) as (crawler, session):
             pipe.obey(crawler)
-            reporting = asyncio.create_task(_report(crawler, session, pipe), name="reports")
-            try:
+            async with pipe.reporting(crawler.snapshot, lambda: Account.of(crawler.meter, session.wire())):
                 ended = await crawler.run()
-            finally:
-                reporting.cancel()
         account = Account.of(crawler.meter, session.wire(), ended.stopped)
-        snapshot = _told(crawler.snapshot())
-    return {"snapshot": snapshot, "account": account.as_dict(), "ended": True}
-
-
-def _told(snapshot: Snapshot) -> dict[str, Any]:
-    """The run's counters the parent reads itself."""
-    return asdict(replace(snapshot, tally={}))
-
-
-async def _none_until(seeded: asyncio.Event) -> AsyncGenerator[Sequence[Request], None]:
-    """The parent reads the seeds: here there are none, and none will come once it has read them all."""
-    await seeded.wait()
-    return
-    yield ()
-
-
-async def _report(crawler: Crawler, session: Session, pipe: Pipe) -> None:
-    ticks = 0
-    while True:
-        await asyncio.sleep(_EVERY)
-        ticks += 1
-        report: dict[str, Any] = {"snapshot": _told(crawler.snapshot())}
-        if ticks % 4 == 0:
-            report["account"] = Account.of(crawler.meter, session.wire()).as_dict()
-        pipe.send(report)
+    return report_of(crawler.snapshot(), account, ended=True)
 
 
 if __name__ == "__main__":

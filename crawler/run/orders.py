@@ -39,21 +39,34 @@ def pack_settings(settings: Settings) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """``settings`` are this worker's share. ``member``: its number in the frontier at ``state``, which ``members``
-    open. ``board``: the descriptor of the limits that all share. ``clock_offset``: Unix time less the monotonic clock.
-    ``level``: of the log."""
+class InState:
+    """``member``: its number in the frontier at ``state``, which ``members`` open. ``board``: the descriptor of the
+    limits that all share. ``clock_offset``: Unix time less the monotonic clock."""
 
-    settings: Settings
-    worker: int
-    job: str
-    run_id: str
-    folder: Path
     state: str
     member: int
     members: int
     board: int
     clock_offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class InStore:
+    """The frontier is the store that the settings name. ``seat``: by which it knows who writes here."""
+
+    seat: str
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """``settings`` are this worker's share, ``worker`` is its name in the output. ``level``: of the log."""
+
+    settings: Settings
+    worker: int | str
+    job: str
+    run_id: str
+    folder: Path
+    frontier: InState | InStore
     level: str
     parent: int
 
@@ -79,7 +92,7 @@ def line(content: Mapping[str, Any]) -> bytes:
 class LogPipe(logging.Handler):
     """Hands each record to whoever owns standard error."""
 
-    def __init__(self, send: Callable[[Mapping[str, Any]], None], worker: int) -> None:
+    def __init__(self, send: Callable[[Mapping[str, Any]], None], worker: int | str) -> None:
         super().__init__()
         self._send = send
         self._worker = worker

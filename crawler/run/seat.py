@@ -6,16 +6,20 @@ open part may be gone on with, or closed.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from crawler.model.errors import JobActive, StorageError
 from crawler.run.layout import read_json, write_json
 from crawler.run.lock import Lock
+from crawler.run.start import iso
 
 _ID: Final = re.compile("[0-9a-f]{32}")
 #: Digits of an id that name its parts: of a thousand workers two have the same once in 500 million jobs.
@@ -42,6 +46,16 @@ class Seat:
 
 def name_of(seat: str) -> str:
     return seat[:_DIGITS]
+
+
+def who_sits(job: Path) -> dict[str, Any]:
+    """What a worker that writes in the folder of ``job`` says of itself."""
+    return {
+        "machine": socket.gethostname(),
+        "folder": str(job.absolute()),
+        "process": os.getpid(),
+        "since": iso(time.time()),
+    }
 
 
 def take_seat(job: Path) -> Seat:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from crawler.frontier import is_shared
 from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 
@@ -33,8 +32,6 @@ def with_processes(settings: Settings) -> Settings:
         why = "one stream is written by one process: name a folder with --output"
     elif settings.frontier.url == "memory":
         why = "a frontier in memory is one process's own: leave [frontier] url at sqlite"
-    elif is_shared(settings.frontier.url) and settings.crawl.engine == "process":
-        why = "over a store one process crawls a job: begin crawler worker beside it, take --engine ray"
     elif settings.politeness.per_ip is not None:
         why = "one process keeps the pace of addresses: leave [politeness] per_ip out"
     if why is not None and wanted is not None and wanted > 1:

@@ -136,12 +136,6 @@ def test_a_store_that_forgets_all_ends_the_run(site, dns, crawl, store) -> None:
     assert "the run is not there any more" in ended.stderr
 
 
-def test_several_processes_are_refused(crawl) -> None:
-    ended = crawl(["http://h.test/"], frontier="redis://127.0.0.1:1", processes=2)
-    assert ended.code == 2
-    assert "over a store one process crawls a job" in ended.stderr
-
-
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [

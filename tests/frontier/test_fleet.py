@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from crawler.frontier import Closing, Verdict
+from crawler.frontier import Closing, Role, Verdict
 from crawler.model.frontier import FileMark
 from crawler.model.reasons import Outcome
 from tests.frontier.vocabulary import DELAY, Clock, RedisMaker, done, finish, hosts, seed, settlement
@@ -24,12 +25,14 @@ async def maker(redis_server: RedisServer, tmp_path: Path, clock: Clock) -> Asyn
     await maker.close()
 
 
-async def joined(maker: RedisMaker, clock: Clock, name: str, seeds: str = ""):
-    frontier = await maker.open(name)
+async def joined(
+    maker: RedisMaker, clock: Clock, name: str, seeds: str = "", role: Role = Role.WORKER, **options: Any
+):
+    frontier = await maker.open(name, **options)
     if await frontier.run() is None:
         await frontier.begin_run("run", clock.now)
     await frontier.run()
-    assert await frontier.fleet.enlist(name, {"machine": name}, seeds)
+    assert await frontier.fleet.enlist(name, {"machine": name}, seeds, role)
     return frontier
 
 
@@ -133,3 +136,57 @@ async def test_limits_are_of_those_present_together(maker: RedisMaker, clock: Cl
     clock.now += LIFE + 1
     again = await joined(maker, clock, "again")
     assert (await again.fleet.pages(10, 64)) == (5, 5), "of this start"
+
+
+async def test_a_lead_speaks_for_those_it_leads(maker: RedisMaker, clock: Clock) -> None:
+    lead = await joined(maker, clock, "lead", "seeds.txt\nA", Role.LEAD)
+    one, two = [await joined(maker, clock, name, role=Role.LED) for name in ("one", "two")]
+    assert (await one.fleet.close_run("run", [])).what is Closing.WAIT, "its lead still reads seeds"
+    assert await lead.fleet.seeds_read()
+    assert (await lead.fleet.close_run("run", [])).what is Closing.WAIT, "the other is at work"
+    assert (await two.fleet.close_run("run", [])).what is Closing.WAIT, "it is the last, and has a lead"
+    assert (await lead.fleet.close_run("run", [])).what is Closing.YOURS
+    assert (await two.fleet.close_run("run", [])).what is Closing.WAIT
+    assert await lead.fleet.decide("run", Verdict(0, {}), {}, finished=True)
+    assert (await one.fleet.close_run("run", [])).what is Closing.OVER
+
+
+async def test_nothing_is_shared_out_to_a_lead(maker: RedisMaker, clock: Clock) -> None:
+    lead = await joined(maker, clock, "lead", role=Role.LEAD)
+    one, two = [await joined(maker, clock, name, role=Role.LED) for name in ("one", "two")]
+    await lead.add([seed(f"{host}/1") for host in "abcd"])
+    # Neither when it says that it has nothing to do, nor when it was cut off for long.
+    assert (await lead.fleet.close_run("run", [])).what is Closing.WORK
+    clock.now += LIFE + 1
+    for member in (lead, one, two):
+        await member.take(clock.now, 0, 1)
+    assert len((await one.take(clock.now, 4, 1)).leases) == 2
+    assert len((await two.take(clock.now, 4, 1)).leases) == 2
+    assert two.fleet.present == 2
+    members = await lead.fleet.members()
+    assert {name: member.crawls for name, member in members.items()} == {
+        "lead": False,
+        "one": True,
+        "two": True,
+    }
+    assert members["lead"].who == {"machine": "lead"}
+
+
+async def test_who_is_started_again_by_a_lead_is_no_first(maker: RedisMaker, clock: Clock) -> None:
+    await joined(maker, clock, "lead", role=Role.LEAD)
+    one = await joined(maker, clock, "one", role=Role.LED)
+    assert await one.fleet.pages(10, 2) == (2, 8)
+    again = await joined(maker, clock, "one", role=Role.LED)
+    assert (await again.fleet.pages(10, 1)) == (1, 7), "what its dead have used counts"
+
+
+async def test_whose_lock_is_held_is_dead(maker: RedisMaker, clock: Clock) -> None:
+    """A start that has several seats need not wait for what was in them."""
+    one = await joined(maker, clock, "one")
+    await one.add([seed("a/1")])
+    assert (await one.take(clock.now, 1, 1)).leases
+    lead = await joined(maker, clock, "lead", role=Role.LEAD, vacant=["on", "one"])
+    members = await lead.fleet.members()
+    assert (members["one"].alive, members["lead"].alive) == (False, True)
+    clock.now += DELAY
+    assert hosts((await lead.take(clock.now, 1, 1)).leases) == ["a"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,11 +151,16 @@ class RedisMaker:
         self.job = f"job-{uuid4().hex}"
         self._open: list[RedisFrontier] = []
 
-    async def open(self, place: str = "here", life: float = 30.0, *, alone: bool = False) -> RedisFrontier:
+    async def open(
+        self, place: str = "here", life: float = 30.0, *, alone: bool = False, vacant: Sequence[str] = ()
+    ) -> RedisFrontier:
         from crawler.frontier.redis.frontier import RedisFrontier
 
         frontier = await RedisFrontier.open(
-            self.server.url, self.job, place, DELAY, life, self.clock, server_clock=self.clock, alone=alone
+            *(self.server.url, self.job, place, DELAY, life, self.clock),
+            server_clock=self.clock,
+            alone=alone,
+            vacant=vacant,
         )
         self._open.append(frontier)
         return frontier

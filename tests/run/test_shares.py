@@ -11,7 +11,7 @@ import pytest
 from crawler.model.errors import UsageError
 from crawler.model.settings import Crawl, FrontierSettings, Http, Output, Politeness, Settings
 from crawler.run.assembly import Plan
-from crawler.run.orders import Orders, read_orders
+from crawler.run.orders import InState, InStore, Orders, read_orders
 from crawler.run.shares import share_of, usable_cores, with_processes
 
 
@@ -63,10 +63,9 @@ def test_what_one_process_alone_can_do_is_refused_to_several(change: dict[str, o
         with_processes(replace(Settings(crawl=Crawl(processes=2)), **change))  # type: ignore[arg-type]
 
 
-def test_orders_survive_the_pipe(tmp_path: Path) -> None:
-    orders = Orders(
-        Settings(http=Http(headers={"A": "b"})), 1, "j", "r", tmp_path, "s", 2, 3, 4, 5.0, "INFO", 6
-    )
+@pytest.mark.parametrize(("worker", "place"), [(1, InState("s", 2, 3, 4, 5.0)), ("a", InStore("ab"))])
+def test_orders_survive_the_pipe(tmp_path: Path, worker: int | str, place: InState | InStore) -> None:
+    orders = Orders(Settings(http=Http(headers={"A": "b"})), worker, "j", "r", tmp_path, place, "INFO", 6)
     path = tmp_path / "orders"
     path.write_bytes(orders.packed())
     with path.open("rb") as stream:

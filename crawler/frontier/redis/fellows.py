@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from crawler.frontier.fleet import Closed, Closing, Member, Session, Verdict
+from crawler.frontier.fleet import Closed, Closing, Member, Role, Session, Verdict
 from crawler.frontier.redis.ledger import Ledger
 from crawler.frontier.redis.presence import Presence
 from crawler.frontier.redis.scripts import Script
@@ -27,16 +27,19 @@ class Fellows:
         self._name = ""
         self._who = b""
         self._seeds = ""
+        self._role = Role.WORKER
 
-    async def enlist(self, name: str, who: Mapping[str, Any], seeds: str) -> bool:
-        self._name, self._who, self._seeds = name, orjson.dumps(who), seeds
+    async def enlist(self, name: str, who: Mapping[str, Any], seeds: str, role: Role = Role.WORKER) -> bool:
+        # A lead's role stands with who it is as well, for whoever looks at the members.
+        told = {**who, "role": role} if role is Role.LEAD else who
+        self._name, self._who, self._seeds, self._role = name, orjson.dumps(told), seeds, role
         self._presence.on_forgotten = self._enlist_again
         return await self._enlist() >= 0
 
     async def _enlist(self) -> int:
         others: int = await self._ledger.ask(
             *(Script.ENLIST, self._ledger.clock.given, self._presence.worker),
-            *(self._name, self._who, self._seeds),
+            *(self._name, self._who, self._seeds, self._role),
         )
         return others
 

@@ -87,12 +87,14 @@ class RedisFrontier:
         *,
         server_clock: Callable[[], float] | None = None,
         alone: bool = False,
+        vacant: Sequence[str] = (),
     ) -> RedisFrontier:
         """Open or make the state of ``job``.
 
         ``place`` names where this worker writes; whoever opens one holds the lock of that place, so that an earlier
         worker of it is dead. ``delay``: seconds by which the hosts of the dead are put off. ``life``: seconds that
-        leases outlive the last sign of their holder. ``alone``: no other worker is to be there.
+        leases outlive the last sign of their holder. ``alone``: no other worker is to be there. ``vacant``: further
+        places whose lock is held, so that nobody is in them either.
 
         Raises :class:`UsageError` and :class:`StorageError` where the store is none of ours, :class:`JobActive` where
         a worker is there that wants to be alone, or should be.
@@ -102,7 +104,7 @@ class RedisFrontier:
         try:
             ledger = Ledger(store, ServerClock(clock, server_clock))
             presence = Presence(store, place, delay, life, ledger.clock)
-            frontier = cls(ledger, presence, await presence.join(job, alone=alone))
+            frontier = cls(ledger, presence, await presence.join(job, alone=alone, vacant=vacant))
             frontier.warnings = warnings
             await frontier.run()
             await presence.begin()

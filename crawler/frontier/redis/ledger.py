@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from crawler.frontier.fleet import Member
+from crawler.frontier.fleet import Member, Role
 from crawler.frontier.redis.clock import ServerClock
 from crawler.frontier.redis.connection import Argument, Store
 from crawler.frontier.redis.scripts import Script
@@ -210,7 +210,9 @@ class Ledger:
         with self.unsound():
             for name, text in sorted(found.items()):
                 worker, _, who = text.decode().partition(" ")
-                members[name.decode()] = Member(name.decode(), dict(orjson.loads(who)), worker in alive)
+                told = dict(orjson.loads(who))
+                crawls = told.pop("role", Role.WORKER) != Role.LEAD
+                members[name.decode()] = Member(name.decode(), told, worker in alive, crawls)
         return members
 
 

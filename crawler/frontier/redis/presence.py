@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -49,13 +49,14 @@ class Presence:
         #: To be called where the store has forgotten that this worker crawls; None: it doesn't.
         self.on_forgotten: Callable[[], Awaitable[None]] | None = None
 
-    async def join(self, job: str, *, alone: bool) -> int:
+    async def join(self, job: str, *, alone: bool, vacant: Sequence[str] = ()) -> int:
         """Make the job where it isn't there, and be one of its workers, the only one where that is asked for. Its
-        salt. Raises :class:`JobActive`."""
+        salt. ``vacant``: further places that nobody is in. Raises :class:`JobActive`."""
+        places = " ".join([self._place, *vacant])
         is_ = f"process {os.getpid()} on {socket.gethostname()}"
         while True:
             schema, salt, others, left = await self._store.ask_once(
-                *(Script.JOIN, self._clock.given, self.worker, self._place, self.life, self.delay, is_),
+                *(Script.JOIN, self._clock.given, self.worker, places, self.life, self.delay, is_),
                 *(SCHEMA, str(secrets.randbits(64)), "1" if alone else "", ""),
             )
             salt = salt_of(self._store, job, schema, salt)

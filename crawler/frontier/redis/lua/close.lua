@@ -1,7 +1,7 @@
 -- ARGV: clock, worker, run, the open parts that it has looked for and not found. Nothing is left for it to do: what now?
 -- 'over': the run has its verdict. 'gone': another run has begun. 'work': there is more to do. 'wait': for others, with
 -- the open parts of the dead that are to be looked for. 'yours': it is the last, and speaks for the run; with what no
--- worker has found: open parts, and whose seeds were not read to their end.
+-- worker has found: open parts, and whose seeds were not read to their end. For who is led its lead speaks.
 local at = clock(ARGV[1])
 local worker, run, looked = ARGV[2], ARGV[3], ARGV[4]
 if redis.call('HGET', P .. 'verdict', 'run_id') == run then return {'over', {}, {}} end
@@ -10,7 +10,7 @@ local answers = P .. 'w:' .. worker
 local left = tonumber(redis.call('HGET', R .. 'counts', 'pending') or '0') + tonumber(redis.call('HGET', R .. 'tally', 'own_pending') or '0')
 if left > 0 then
   redis.call('HSET', answers, 'working', '1')
-  redis.call('SADD', P .. 'work', worker)
+  crawls(worker)
   redis.call('DEL', R .. 'closer')
   return {'work', {}, {}}
 end
@@ -27,6 +27,7 @@ for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '(' .. exact(
   local said = redis.call('HMGET', P .. 'w:' .. other, 'name', 'working', 'looked')
   if said[1] and (said[2] == '1' or said[3] ~= all) then return {'wait', open, {}} end
 end
+if redis.call('HGET', answers, 'role') == 'led' then return {'wait', open, {}} end
 local closer = redis.call('GET', R .. 'closer')
 if closer and closer ~= worker and is_alive(closer, at) then return {'wait', open, {}} end
 redis.call('SET', R .. 'closer', worker)

@@ -1,8 +1,8 @@
--- ARGV: clock, worker (place.start), place, life, delay, description, schema, salt, alone. Make the job if it is not
+-- ARGV: clock, worker (place.start), places, life, delay, description, schema, salt, alone. Make the job if it is not
 -- there; then: schema, salt, workers alive that want to be alone, or that one who does would not be (their
 -- descriptions), hosts of the dead still to be freed.
 local at = clock(ARGV[1])
-local worker, place = ARGV[2], ARGV[3]
+local worker = ARGV[2]
 local meta = redis.call('HMGET', KEYS[1], 'schema', 'salt')
 if not meta[1] and redis.call('EXISTS', KEYS[1]) == 1 then
   return {'', '', {}, 0}
@@ -13,8 +13,10 @@ elseif tonumber(meta[1]) ~= tonumber(ARGV[7]) then
   return {meta[1], meta[2] or '', {}, 0}
 end
 local others = {}
+local ours = {}
+for place in string.gmatch(ARGV[3], '%S+') do ours[place] = true end
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', '+inf')) do
-  if other ~= worker and string.sub(other, 1, #place + 1) == place .. '.' then
+  if other ~= worker and ours[string.match(other, '^(.*)%.')] then
     -- Who starts in a place holds its lock: whoever was there before is dead.
     redis.call('ZADD', P .. 'workers', 0, other)
   end

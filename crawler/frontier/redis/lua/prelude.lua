@@ -214,6 +214,11 @@ local function reap(at, delay, most)
   return left
 end
 
+-- It crawls from now on: hosts, pages and pace are shared with it. A lead has workers that do.
+local function crawls(worker)
+  if redis.call('HGET', P .. 'w:' .. worker, 'role') ~= 'lead' then redis.call('SADD', P .. 'work', worker) end
+end
+
 -- A sign of life. 1 where it comes too late: leases that have run out are not taken up again, all go back.
 local function beat(worker, at, life, delay)
   local until_ = redis.call('ZSCORE', P .. 'workers', worker)
@@ -222,7 +227,7 @@ local function beat(worker, at, life, delay)
     give_up(worker, at, delay, 1000000000)
     redis.call('HDEL', P .. 'w:' .. worker, 'question')
     redis.call('PERSIST', P .. 'w:' .. worker)
-    if redis.call('HGET', P .. 'w:' .. worker, 'working') == '1' then redis.call('SADD', P .. 'work', worker) end
+    if redis.call('HGET', P .. 'w:' .. worker, 'working') == '1' then crawls(worker) end
   end
   redis.call('ZADD', P .. 'workers', at + life, worker)
   return late and 1 or 0
