@@ -103,6 +103,8 @@ class Circuit:
         self.bench = Workbench(settings.politeness, settings.hosts, settings.limits.pages_per_domain)
         traps = TrapWatch(settings.scope.trap_pages, known, self.meter, key_of)
         self.queue: asyncio.Queue[Job] = asyncio.Queue(maxsize=workers)
+        #: Set when a look into the frontier has left no host in hand: the crawl may be over.
+        self.out_of_work = asyncio.Event()
         self.results = ResultQueue(_RESULTS, _RESULT_BYTES)
         discovery = Discovery(
             scope,
@@ -219,7 +221,7 @@ class Circuit:
             settings.crawl,
             workers=workers,
             patience=settings.politeness.patience,
-            on_leases=self.feeder.wake.set,
+            on_leases=self._looked,
         )
         self.workers = [
             Worker(
@@ -255,6 +257,11 @@ class Circuit:
     def _nudge(self) -> None:
         """The feeder has nothing due, or hosts ran low: look for more."""
         self.replenisher.nudge()
+
+    def _looked(self) -> None:
+        self.feeder.wake.set()
+        if not len(self.bench):
+            self.out_of_work.set()
 
     def _settled(self) -> None:
         self.replenisher.news()

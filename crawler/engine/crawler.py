@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from crawler.engine.addresses import LookUp
 from crawler.engine.allowance import Allowance
@@ -274,11 +274,9 @@ class Crawler:
     ) -> None:
         """Return when the crawl is over or to be stopped; raise what any task raised."""
         limits = self._settings.limits
-        running = {stop, *tasks}
+        running: set[asyncio.Task[Any]] = {stop, *tasks}
         while not stop.done():
-            done, running = await asyncio.wait(
-                running, timeout=_WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, running = await self._wait(running)
             for task in done:
                 task.result()
             elapsed = time.monotonic() - self._began
@@ -292,6 +290,21 @@ class Crawler:
                 return
             if self._stop.is_set():
                 return
+
+    async def _wait(
+        self, running: set[asyncio.Task[Any]]
+    ) -> tuple[set[asyncio.Task[Any]], set[asyncio.Task[Any]]]:
+        """Until one of them has ended, nothing is in hand, or it is time to look at the limits: what has ended, and the
+        rest. Without the second a crawl of one page would take a quarter of a second longer than it does."""
+        out_of_work = asyncio.create_task(self._circuit.out_of_work.wait())
+        try:
+            done, running = await asyncio.wait(
+                {out_of_work, *running}, timeout=_WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            await _cancel(out_of_work)
+        self._circuit.out_of_work.clear()
+        return done - {out_of_work}, running - {out_of_work}
 
     def _pages_are_up(self) -> bool:
         pages = self._feeder.pages

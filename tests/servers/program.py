@@ -16,6 +16,8 @@ from typing import IO, Any
 
 import orjson
 
+from tests.servers.zygote import Forked, fork
+
 #: A run of the suite takes seconds; this only bounds a fault.
 SECONDS = 90.0
 
@@ -82,7 +84,9 @@ class Crawl:
 class Running:
     """A start of the program that has not ended yet."""
 
-    def __init__(self, process: subprocess.Popen[bytes], job_folder: Path, stdin: bytes | None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes] | Forked, job_folder: Path, stdin: bytes | None
+    ) -> None:
         self._process = process
         self._job_folder = job_folder
         self._stdout, self._stderr = bytearray(), bytearray()
@@ -196,7 +200,7 @@ class Program:
         **settings: Any,
     ) -> Running:
         """``python`` are options of the interpreter, ``before`` words in front of the command (``strace ...``),
-        ``files`` is ``ulimit -n``, ``cpu`` pins the process.
+        ``files`` is ``ulimit -n``, ``cpu`` pins the process: with any of these it is a new interpreter, else a fork.
         ``job`` says where to look for the output, if the arguments name another job than ``seeds``."""
         words: list[str] = []
         if isinstance(seeds, Path):
@@ -219,14 +223,19 @@ class Program:
             prefix += ["taskset", "-c", str(cpu)]
         prefix += before
         own = {key: value for key, value in os.environ.items() if not key.startswith("CRAWLER_")}
-        process = subprocess.Popen(
-            [*prefix, sys.executable, "-X", "faulthandler", *python, "-m", "crawler", command, *words],
-            cwd=self.folder,
-            env={**own, **(environment or {})},
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        own |= environment or {}
+        process: subprocess.Popen[bytes] | Forked
+        if prefix or python or any(name.startswith("PYTHON") for name in environment or {}):
+            process = subprocess.Popen(
+                [*prefix, sys.executable, "-X", "faulthandler", *python, "-m", "crawler", command, *words],
+                cwd=self.folder,
+                env=own,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        else:
+            process = fork([command, *words], self.folder, own, with_input=stdin is not None)
         running = Running(process, Path(self.folder, output) / job, stdin)
         self._started.append(running)
         return running
