@@ -22,7 +22,8 @@ demo: .venv/.ready ## crawl the bundled demo site: the whole program, with no ne
 test: .venv/.ready ## the test suite (about five minutes on two cores)
 	@# Where Python caches nothing (PYTHONDONTWRITEBYTECODE) each of 400 starts would compile the program: 0.3 s.
 	@$(BIN)/python -m compileall -q crawler
-	$(BIN)/pytest -q -n 2
+	@# The long tests stand in a few folders: whoever is through takes over half of what the other has left.
+	$(BIN)/pytest -q -n 2 --dist worksteal
 
 slow: .venv/.ready ## the long tests: real documentation sites behind nginx, soaks, politeness at scale
 	$(BIN)/pytest -q -m slow

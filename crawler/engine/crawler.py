@@ -302,7 +302,7 @@ class Crawler:
                 {out_of_work, *running}, timeout=_WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            await _cancel(out_of_work)
+            await cancel(out_of_work)
         self._circuit.out_of_work.clear()
         return done - {out_of_work}, running - {out_of_work}
 

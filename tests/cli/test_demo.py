@@ -64,7 +64,7 @@ def test_the_demo_crawls_its_site(tmp_path: Path):
     assert "2/rooms.html" in seen
 
     manifest = json.loads((latest / "run.json").read_bytes())
-    assert manifest["elapsed"] < 10
+    assert manifest["outcome"] == "finished"
     lines = ended.stderr.splitlines()
     assert any("demo: finished" in line for line in lines)
     assert json.loads(lines[0])["message"] == "start"

@@ -90,9 +90,10 @@ def test_every_command_runs(page: Path, tmp_path: Path):
 
 
 def run(page: Path, block: Block, folder: Path, port: int) -> None:
-    """As a reader would paste it. The demo site's port is the one that is free here."""
+    """As a reader would paste it, but for waits. The demo site's port is the one that is free here."""
     script = block.body.replace(":8407", f":{port}")
     script = re.sub(r"^crawler demo(?= |$)", "crawler demo --port 0", script, flags=re.M)
+    script = script.replace("--delay 0.05", "--delay 0")
     own = {name: text for name, text in os.environ.items() if not name.startswith("CRAWLER_")}
     own["PATH"] = PATH
     # The demo site has a page that fails three times; a reader waits for it, a test need not.

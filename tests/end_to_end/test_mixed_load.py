@@ -177,9 +177,9 @@ def check(load: Load, said: Mapping[str, Any], pages: int) -> None:
 
 def test_all_that_is_hostile_beside_some_good_pages(tmp_path: Path) -> None:
     """Without the drip, which is slow only over 20 s."""
-    with served("--only", "hostile", "--no-slow") as bad, served("--only", "good", "--good", "500") as good:
+    with served("--only", "hostile", "--no-slow") as bad, served("--only", "good", "--good", "200") as good:
         mixed = Load(tmp_path / "mixed", [*bad["seeds"], *good["good"]], bad["config"])
-    check(mixed, bad, 500)
+    check(mixed, bad, 200)
 
 
 @pytest.mark.slow

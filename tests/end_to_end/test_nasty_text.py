@@ -220,7 +220,7 @@ def test_records_display_summary_and_status(site: Site, tmp_path: Path, count: i
     code, shown = on_a_terminal(
         tmp_path,
         *("run", "seeds.txt", "--allow-network", "127.0.0.0/8", "--delay", "0", "--headers", "-v", "-v"),
-        *("--progress", "always", "--depth", "1", "--per-host", "8"),
+        *("--progress", "always", "--depth", "1", "--per-host", "8", "--politeness-retry-base", "0.02"),
     )
     assert code == 0, shown.decode("utf-8", "backslashreplace")[-3000:]
     assert b"\x1b[1A" in shown, "there was a display"
@@ -291,7 +291,9 @@ def test_a_config_that_is_nasty_is_named_without_being_obeyed(site: Site, tmp_pa
 def test_the_log_for_machines(site: Site, crawl) -> None:
     """Each line of standard error is one JSON object, and nothing in it is obeyed."""
     build(site, 60)
-    ended = crawl(seeds(site, 60), "-v", "-v", depth=1, per_host=8, log_format="json")
+    ended = crawl(
+        seeds(site, 60), "-v", "-v", depth=1, per_host=8, log_format="json", politeness_retry_base=0.02
+    )
     assert ended.code == 0, ended
     logged = [line for line in ended.stderr.split("\n") if line.startswith("{")]
     assert any("sitemap not read whole" in line for line in logged)

@@ -101,10 +101,10 @@ def test_a_retry_after_of_a_year_closes_the_host(site, crawl):
 
 def test_per_host_allows_so_many_at_once_and_spaces_their_starts(site, crawl):
     site.robots(status=404)
-    for number in range(12):
+    for number in range(6):
         site.slow(f"/{number}", 0.3)
-    ended = crawl([site.url(f"/{number}") for number in range(12)], per_host=4, delay=0.05, depth=0)
-    assert len(ended.by_url) == 12
+    ended = crawl([site.url(f"/{number}") for number in range(6)], per_host=4, delay=0.05, depth=0)
+    assert len(ended.by_url) == 6
     pages = [asked for asked in site.log if asked.path != "/robots.txt"]
     starts = [later.at - earlier.at for earlier, later in itertools.pairwise(pages)]
     assert min(starts) >= 0.05 - 0.01, "start to start; the server's stamp of a start may be late"
@@ -149,16 +149,15 @@ def test_a_slow_host_and_a_slow_robots_txt_hold_nobody_back(site, dns, crawl):
     assert [asked.path for asked in site.log.of("slow-robots.test")] == ["/robots.txt"]
 
 
-@pytest.mark.parametrize("pages", [300, pytest.param(1000, marks=pytest.mark.slow)])
-def test_a_chain_of_pages_takes_seconds(site, crawl, pages):
-    """Each page is known only when the one before has been settled: a commit a second would take as many seconds."""
+@pytest.mark.parametrize("pages", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_chain_of_pages_waits_for_no_clock(site, crawl, pages):
+    """Each page is known only when the one before has been settled: with the commits of the clock alone it would take
+    an hour a page."""
     site.robots(status=404)
     start = site.chain(pages)
-    ended = crawl([start], depth="none", timeout=90)
+    ended = crawl([start], depth="none", frontier_commit_every=3600)
     assert ended.code == 0, ended
     assert len(ended.by_url) == pages
-    spread = site.log[-1].at - site.log[0].at
-    assert spread < 60, f"{spread:.1f} s"
 
 
 def test_with_one_host_the_delay_is_kept_and_not_much_more(site, crawl):

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from crawler.audit import audit, find_run
-from tests.servers import Crawl, Program, Site
+from tests.servers import Crawl, Program, Site, html, reply
 
 HOSTS, PAGES = 10, 15
+#: Pages of a host that goes on until something has happened.
+MOST = 600
 #: The server's stamp of an arrival can only be later than the arrival itself.
 SLACK = 0.001
 
@@ -298,6 +300,29 @@ def test_one_stream_takes_one_process(site: Site, crawl: Program) -> None:
     wrong = crawl([site.url("/")], processes="none")
     assert wrong.code == 2
     assert "a whole number, 1 or more, or auto" in wrong.stderr
+
+
+def test_a_robots_txt_at_a_host_of_another_process_comes_before_the_end_of_that_host(
+    site: Site, dns, crawl: Program
+) -> None:
+    """That host has one page after the other, until who waits for it has been served."""
+    one, two = site.host("one.test"), site.host("two.test")
+    one.redirect("/robots.txt", two.url("/rules"))
+    one.page("/")
+    two.page("/rules", body=b"", type="text/plain")
+
+    def answer(asked):
+        number = int(asked.path[1:])
+        return reply(html([f"/{number + 1}"] if number < MOST and not site.log.of("one.test", "/") else []))
+
+    for number in range(MOST + 1):
+        two.answer(f"/{number}", answer)
+    settings = {"nameserver": dns.address, "depth": "none", "delay": 0.01, "processes": 2}
+    ended = crawl([one.url("/"), two.url("/0")], **settings)
+    assert ended.code == 0, ended
+    assert two.url(f"/{MOST}") not in ended.by_url, "it waited for the end of the other"
+    assert ended.by_url[one.url("/")]["outcome"] == "fetched"
+    sound(ended)
 
 
 @pytest.mark.slow

@@ -193,7 +193,6 @@ def test_a_server_that_answers_304_with_other_words_is_not_believed_for_ever(sit
     assert words == [None, '"1"', '"1"']
 
 
-@pytest.mark.slow
 def test_a_run_while_half_the_site_is_down_is_not_published(site, crawl):
     """Show 2: exit 5, ``latest`` stays, nothing is said to be gone, and the next run compares with the good one."""
     site.robots(status=404)
@@ -299,7 +298,6 @@ def test_only_what_has_changed_is_written(site, crawl):
     verify(crawl, second.folder.name)
 
 
-@pytest.mark.slow
 def test_a_page_that_is_not_due_is_not_asked_and_not_forgotten(site, crawl):
     site.robots(status=404)
     versions = Versions(site)

@@ -49,6 +49,7 @@ def archived(tmp_path_factory: pytest.TempPathFactory):
             per_host=2,
             depth=1,
             compare="text",
+            politeness_tries=1,
         )
         assert ended.code == 0, ended
     yield program, ended

@@ -68,16 +68,22 @@ def test_each_moment_once_and_a_clean_end(crawl: Program, site: Site) -> None:
     assert (crawl.output / "news" / "latest").is_symlink()
 
 
+def long_job(crawl: Program, site: Site) -> dict[str, Any]:
+    """A job of twelve pages; the third holds it up until it is made one."""
+    pages = [site.page("/0"), site.page("/1"), site.raw("/held", b"", then="hold")]
+    pages += [site.page(f"/{number}") for number in range(3, 12)]
+    (crawl.folder / "s.txt").write_text("".join(f"{page}\n" for page in pages))
+    return {"jobs.news": {"seeds": ["s.txt"], "cron": "* * * * * *"}, "limits": {"grace": 0.2}}
+
+
 def test_a_signal_is_passed_on_and_the_next_goes_on(crawl: Program, site: Site) -> None:
     """The run is stopped with work left; the next schedule goes on with the same run, and asks nothing twice."""
-    pages = [site.page(f"/{number}", wait=0.4) for number in range(12)]
-    (crawl.folder / "s.txt").write_text("".join(f"{page}\n" for page in pages))
-    # Far off for the second life: what it runs can only be what was begun.
-    config = {"jobs.news": {"seeds": ["s.txt"], "cron": "* * * * * *"}}
+    config = long_job(crawl, site)
     running = scheduled(crawl, config)
-    until(lambda: site.requests >= 2)
+    site.wait_until(lambda: site.log.count("/held") == 1)
     running.interrupt()
     ended = running.wait()
+    site.page("/held")
     assert ended.code == 0, ended
     begun = memory(crawl)["begun"]
     assert begun is not None
@@ -96,13 +102,12 @@ def test_a_signal_is_passed_on_and_the_next_goes_on(crawl: Program, site: Site) 
 
 def test_the_schedule_dies_and_its_run_with_it(crawl: Program, site: Site) -> None:
     """``kill -9`` of the schedule: the kernel stops the run, and the next schedule goes on with it."""
-    pages = [site.page(f"/{number}", wait=0.4) for number in range(12)]
-    (crawl.folder / "s.txt").write_text("".join(f"{page}\n" for page in pages))
-    config = {"jobs.news": {"seeds": ["s.txt"], "cron": "* * * * * *"}}
+    config = long_job(crawl, site)
     running = scheduled(crawl, config)
-    until(lambda: site.requests >= 2)
+    site.wait_until(lambda: site.log.count("/held") == 1)
     running.kill()
     running.wait()
+    site.page("/held")
     until(lambda: lock_owner(crawl.output / "news" / "lock") is None)
     begun = memory(crawl)["begun"]
     again = scheduled(crawl, config)

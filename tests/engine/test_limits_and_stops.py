@@ -52,6 +52,13 @@ def test_max_pages_is_reached_and_never_exceeded(most, delay):
     assert done.ended.counts.pending > 0
 
 
+def test_the_end_is_seen_when_it_comes():
+    """Not at the next look at the limits, a quarter of a second later: half of what one of a page took."""
+    done = virtually(crawl({f"{A}/": page(took=0.01)}, [f"{A}/"]))
+    assert done.ended.stopped is Stopped.FINISHED
+    assert done.took < 0.1
+
+
 def test_max_pages_of_all_there_is_is_a_finish():
     web, seeds = site()
     whole = virtually(crawl(Web(dict(web)), seeds, made=settings(obey=True)))

@@ -137,19 +137,19 @@ async def test_waiting_for_room_is_no_fault_of_the_server(site: Site, open_sessi
     """Longer than every deadline: it is we who didn't read."""
     site.page("/large", body=bytes(2 * MIB))
     session = open_session(
-        body_memory=MIB, timeout=3.0, headers_timeout=2.5, min_rate=10_000, rate_window=1.0
+        body_memory=MIB, timeout=1.4, headers_timeout=1.2, min_rate=10_000, rate_window=0.5
     )
     first = await session.fetch(request(site.url("/large")))
     assert isinstance(first, Response)
     second = asyncio.create_task(outcome(session, site.url("/large")))
     await until(lambda: held(session) > len(first.body))
-    await asyncio.sleep(3.5)
+    await asyncio.sleep(1.6)
     assert not second.done()
     assert first.release
     first.release()
     came = await second
     assert isinstance(came, Response)
-    assert came.duration < 3.0, "nor is it what the server took"
+    assert came.duration < 1.4, "nor is it what the server took"
     assert came.release
     came.release()
     assert held(session) == 0
@@ -160,7 +160,7 @@ async def test_what_fails_gives_its_room_back(site: Site, open_session: Any) -> 
     site.cut("/silent", bytes(3 * MIB), 2 * MIB, then="hold")
     site.gzip("/bomb", body=bytes(30 * MIB))
     site.gzip("/robots.txt", body=bytes(30 * MIB))
-    session = open_session(headers_timeout=2.0)
+    session = open_session(headers_timeout=1.0)
     for path, reason in (
         ("/cut", Reason.BODY_TRUNCATED),
         ("/silent", Reason.TIMEOUT_BODY),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -46,11 +45,9 @@ def test_records_on_standard_output_stay_alone(crawl: Program, site: Site) -> No
     ],
 )
 def test_what_fails_is_said_and_changes_nothing(crawl: Program, site: Site, command: str, said: str) -> None:
-    began = time.monotonic()
     ended = crawl([site.page("/")], no_robots=True, on_finish=command, on_finish_timeout="500ms")
     assert ended.code == 0, ended
     assert f"[on_finish] command: {said}" in ended.stderr
-    assert time.monotonic() - began < 30
     assert ended.manifest["outcome"] == "finished"
 
 

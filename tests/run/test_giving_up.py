@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from crawler.audit import audit, find_run
+from crawler.cli.status import standing
 from tests.servers import Program, Site
 
 
@@ -39,11 +41,13 @@ def test_fresh_does_not_abandon_a_run_that_was_published(
 def test_a_lost_part_is_an_error_that_names_the_way_out(
     site: Site, crawl: Program, seeds: list[str], harm: str
 ) -> None:
-    for seed in seeds:
-        site.page("/" + seed.rpartition("/")[2], wait=0.05)
+    site.raw("/19", b"", then="hold")
     running = crawl.start(seeds, config={"frontier": {"commit_records": 2}})
-    site.wait_for_requests(12)
+    site.wait_until(lambda: site.log.count("/19") == 1)
+    while not standing(crawl.output / "seeds").rows:
+        time.sleep(0.01)
     running.kill()
+    site.page("/19")
     killed = running.wait()
     folder = killed.folder
     (part,) = folder.glob("*.open")

@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def test_the_endpoint_says_what_is_going_on(crawl: Program, site: Site) -> None:
-    seeds = [site.page(f"/{number}", wait=0.5) for number in range(30)]
+    seeds = [site.page(f"/{number}", wait=0.3) for number in range(30)]
     port = free_port()
     running = crawl.start(seeds, no_robots=True, metrics_listen=port)
     site.wait_for_requests(4)

@@ -41,13 +41,13 @@ def test_a_run_says_it_at_once(crawl: Program, site: Site, frontier: str, proces
 
 
 def test_what_a_host_has_taught_counts_and_a_resume_knows_what_is_left(crawl: Program, site: Site) -> None:
-    """A Crawl-delay of 2 s, learned by the first start: ten pages don't fit into 3 s."""
-    site.robots("User-agent: *\nCrawl-delay: 2\n")
-    seeds = [site.page(f"/{number}") for number in range(10)]
-    first = crawl(seeds, max_time=3)
+    """A Crawl-delay of 0.3 s, learned by the first start: twenty pages don't fit into 3 s."""
+    site.robots("User-agent: *\nCrawl-delay: 0.3\n")
+    seeds = [site.page(f"/{number}") for number in range(20)]
+    first = crawl(seeds, max_time=3, max_pages=1)
     assert first.code == 3, first
     assert "cannot finish" not in first.stderr, "without a delay of our own nothing was known to be slow"
-    second = crawl(seeds, max_time=3)
+    second = crawl(seeds, max_time=3, max_pages=1)
     assert "1 host cannot finish within 3.0 s" in second.stderr
 
 

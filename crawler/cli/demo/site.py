@@ -95,7 +95,7 @@ class Site:
             "/gone": lambda: _page("Gone", "<p>It was here.", status=410),
             "/broken": lambda: _page("Error", "<p>Something went wrong.", status=500),
             "/busy": self._busy,
-            "/slow": lambda: _page("Slow", "<p>It took its time.", wait=0.5),
+            "/slow": lambda: _page("Slow", "<p>It took its time.", wait=0.2),
             "/packed.html": lambda: _packed("gzip", gzip.compress, "Packed with gzip"),
             "/squeezed.html": lambda: _packed("br", brotli.compress, "Packed with Brotli"),
             "/torn.html": self._torn,
