@@ -273,6 +273,8 @@ class Settler:
                     if one.withheld:
                         for name in withheld_names(one.outcome, one.reason, one.status):
                             settlement.tally[name] -= 1
+                    if one.change is not None:
+                        settlement.tally[f"change.{one.change}"] -= 1
                     self._meter.unended(settlement.tally, one.outcome, one.reason, one.status)
                     if one.status is not None:
                         self._on_unanswered()
@@ -348,14 +350,15 @@ class Settler:
         record = record_of(result, self._run_id, links=self._links, headers=self._headers, plain=self._plain)
         if self._metadata:
             add_metadata(record, result)
-        memory, withheld = None, False
+        memory, withheld, change = None, False, None
         if self._comparison is not None:
             memory, withheld = self._comparison.compare(result, outcome, reason, status, record)
+            change = record["change"]
         if self._on_result is not None:
             waited = self._on_result(result, record)
             if inspect.isawaitable(waited):
                 await waited
-        settlement.done.append(Done(request, outcome, reason, status, memory, withheld))
+        settlement.done.append(Done(request, outcome, reason, status, memory, withheld, change))
         if status is None and _was_asked(result):
             self._on_unanswered()
         self._meter.ended(request.url, outcome, reason, status, record["detail"])

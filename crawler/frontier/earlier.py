@@ -6,46 +6,19 @@ over keeps its own: its way here (``via``, ``seed``) stays two numbers.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import apsw
 import orjson
 
+from crawler.frontier.packed import unpack
 from crawler.frontier.recall import Before, Earlier
 from crawler.frontier.rows import encode
 from crawler.frontier.schema import BELOW, URLS
-from crawler.frontier.statements import EARLIER_BELOW, EARLIER_PAGES, FAILED, RECALL, UNNAMED
-from crawler.model.frontier import Memory
+from crawler.frontier.statements import EARLIER_BELOW, EARLIER_PAGES, FAILED, RECALL, SEEDS_AMONG, UNNAMED
 from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Request
-
-#: ``urls.memory``: whether it is withheld, when it was asked, for how long, and 8 bytes of each digest: 25 bytes a
-#: page, 17 without the text's, and null while a URL is pending.
-_MEMORY: Final = struct.Struct("<BII")
-_DIGEST: Final = 8
-#: In its first byte: whether it is withheld, and above it ``Memory.was``.
-_WITHHELD: Final = 1
-_WAS: Final = 1
-
-
-def write_memory(memory: Memory | None, withheld: bool) -> str | None:
-    """The column ``memory`` in hexadecimal."""
-    if memory is None:
-        return "01" if withheld else None
-    flags = (memory.was << _WAS) | (_WITHHELD if withheld else 0)
-    head = _MEMORY.pack(flags, memory.visited & 0xFFFFFFFF, min(memory.interval, 0xFFFFFFFF))
-    return (head + memory.digest + memory.text_digest).hex()
-
-
-def read_memory(packed: str | None, etag: str | None, last_modified: str | None) -> Memory:
-    data = bytes.fromhex(packed or "")
-    if len(data) < _MEMORY.size:
-        return Memory(etag, last_modified)
-    flags, visited, interval = _MEMORY.unpack_from(data)
-    digests = data[_MEMORY.size :]
-    return Memory(etag, last_modified, digests[:_DIGEST], digests[_DIGEST:], visited, interval, flags >> _WAS)
 
 
 def make_earlier(db: apsw.Connection) -> None:
@@ -83,7 +56,7 @@ def _before(row: Sequence[Any]) -> Before:
         Outcome(outcome),
         None if reason is None else Reason(reason),
         status,
-        read_memory(memory, etag, last_modified),
+        unpack(bytes.fromhex(memory or ""), etag, last_modified),
     )
 
 
@@ -91,6 +64,12 @@ def read_before(db: apsw.Connection, keys: Sequence[bytes]) -> dict[bytes, Befor
     """One look-up a key."""
     found: Any = db.execute(RECALL, (encode([key.hex() for key in keys]),)).get
     return {keys[place]: _before(row) for place, *row in orjson.loads(found)}
+
+
+def read_seeds(db: apsw.Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """One look-up a key."""
+    found: Any = db.execute(SEEDS_AMONG, (encode([key.hex() for key in keys]),)).get
+    return {keys[place] for place in orjson.loads(found)}
 
 
 def read_below(db: apsw.Connection, keys: Sequence[bytes]) -> Mapping[bytes, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,7 +24,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A page that the last published run had. ``id`` is its place in it.
+    """A page that the last published run had. ``id`` names it there.
 
     ``seed_known``: the seed that it comes from is a seed, or a sitemap, of this run too; None where only the text of
     its URL (``request.seed``) is known.
@@ -33,6 +34,14 @@ class Earlier:
     request: Request
     before: Before
     seed_known: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """Pages of the last published run, and the place behind which the others are: None where there are none."""
+
+    pages: Sequence[Earlier]
+    following: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +69,13 @@ class Recall(Protocol):
         """Is there a published run to compare with?"""
         ...
 
-    async def earlier(self, after: int, most: int) -> Sequence[Earlier]:
-        """Its pages (2xx, not modified, not due) in the order of their ids, those above ``after``."""
+    async def earlier(self, after: int, most: int) -> Some:
+        """Its pages (2xx, not modified, not due), about ``most`` of those behind the place ``after`` (0: all are). One
+        may be given twice."""
+        ...
+
+    async def seeds_among(self, keys: Sequence[bytes]) -> AbstractSet[bytes]:
+        """Which of these are seeds, or sitemaps, of the run under way?"""
         ...
 
     async def carry(self, pages: Sequence[Carried]) -> int:
@@ -76,10 +90,9 @@ class Recall(Protocol):
         to."""
         ...
 
-    async def unnamed(self, after: int, most: int) -> Sequence[Earlier]:
+    async def unnamed(self, after: int, most: int) -> Some:
         """URLs that were no pages in the last published run and that this one does not know, where a page in their
-        scope has not been read again (not modified, not due) and may lead to them; in the order of their ids, those
-        above ``after``."""
+        scope has not been read again (not modified, not due) and may lead to them; by places as :meth:`earlier`."""
         ...
 
     async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from crawler.frontier.admission import Admission, Batch
-from crawler.frontier.earlier import write_memory
+from crawler.frontier.packed import pack
 from crawler.frontier.rows import encode, host_of, write_host, write_robots
 from crawler.frontier.run_state import DEPTH_LATE
 from crawler.frontier.state_file import Ledger, StateFile
@@ -119,7 +119,7 @@ class Settling:
                     request.last_modified if memory is None else memory.last_modified,
                     row.late,
                     request.attempt,
-                    write_memory(memory, done.withheld),
+                    pack(memory, done.withheld).hex() or None,
                 ]
             )
         self._file.write(END_URLS, rows)

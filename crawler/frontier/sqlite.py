@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from crawler.frontier.recall import Before, Carried, Earlier
+from crawler.frontier.recall import Before, Carried, Earlier, Some
 from crawler.frontier.run_state import Run
 from crawler.frontier.store import Store
 from crawler.model.frontier import (
@@ -131,8 +132,11 @@ class SqliteFrontier:
     async def remembers(self) -> bool:
         return self._store.remembers()
 
-    async def earlier(self, after: int, most: int) -> Sequence[Earlier]:
-        return await self._ask(self._store.earlier, after, most)
+    async def earlier(self, after: int, most: int) -> Some:
+        return _some(await self._ask(self._store.earlier, after, most))
+
+    async def seeds_among(self, keys: Sequence[bytes]) -> AbstractSet[bytes]:
+        return await self._ask(self._store.seeds_among, keys)
 
     async def carry(self, pages: Sequence[Carried]) -> int:
         return await self._ask(self._store.carry, pages)
@@ -140,8 +144,8 @@ class SqliteFrontier:
     async def read_whole(self) -> None:
         await self._ask(self._store.read_whole)
 
-    async def unnamed(self, after: int, most: int) -> Sequence[Earlier]:
-        return await self._ask(self._store.unnamed, after, most)
+    async def unnamed(self, after: int, most: int) -> Some:
+        return _some(await self._ask(self._store.unnamed, after, most))
 
     async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:
         return await self._ask(self._store.recall, keys)
@@ -179,3 +183,8 @@ class SqliteFrontier:
             await self._ask(self._store.close, self._clock() + self._delay)
         finally:
             self._thread.shutdown(wait=False)
+
+
+def _some(pages: Sequence[Earlier]) -> Some:
+    """They come in the order of their ids, which are their places."""
+    return Some(pages, pages[-1].id if pages else None)

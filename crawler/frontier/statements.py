@@ -274,6 +274,10 @@ EARLIER_IDS: Final = (
     "SELECT json_group_array(json_array(x.key, e.id)) FROM json_each(?) x"
     " CROSS JOIN earlier e ON e.key = unhex(x.value)"
 )
+SEEDS_AMONG: Final = (
+    "SELECT json_group_array(x.key) FROM json_each(?) x CROSS JOIN urls u ON u.key = unhex(x.value)"
+    " WHERE u.is_seed OR u.kind <> 0"
+)
 RECALL: Final = (
     f"SELECT json_group_array(json_array(x.key, {_BEFORE})) FROM json_each(?) x"
     " CROSS JOIN earlier e ON e.key = unhex(x.value) WHERE e.outcome IS NOT NULL"

@@ -21,6 +21,7 @@ from crawler.frontier.earlier import (
     read_below,
     read_earlier,
     read_failed,
+    read_seeds,
     read_unnamed,
 )
 from crawler.frontier.knowledge import counts, files, know, know_robots, loads, read_run, read_salt, recount
@@ -229,6 +230,10 @@ class Store:
     def earlier(self, after: int, most: int) -> list[Earlier]:
         with trouble(self._file.path), unsound(self._file.path):
             return read_earlier(self._file.db, after, most)
+
+    def seeds_among(self, keys: Sequence[bytes]) -> set[bytes]:
+        with trouble(self._file.path), unsound(self._file.path):
+            return read_seeds(self._file.db, keys)
 
     def carry(self, pages: Sequence[Carried]) -> int:
         """As :meth:`Recall.carry`; O(pages) look-ups and inserts."""

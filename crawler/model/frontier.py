@@ -116,7 +116,7 @@ class Memory:
 @dataclass(frozen=True, slots=True)
 class Done:
     """A URL that came to its end. ``status`` is the HTTP status or None. ``withheld``: it has no record, as nothing has
-    changed (``--only-changed``)."""
+    changed (``--only-changed``); ``change`` is what its record says, or would."""
 
     request: Request
     outcome: Outcome
@@ -124,6 +124,7 @@ class Done:
     status: int | None
     memory: Memory | None = None
     withheld: bool = False
+    change: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

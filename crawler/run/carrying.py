@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -17,7 +17,6 @@ from crawler.engine.recrawl import Recrawl
 from crawler.frontier import Carried, Earlier, Recall, Run, RunFrontier
 from crawler.model.errors import UsageError
 from crawler.model.reasons import Reason
-from crawler.model.request import Kind
 from crawler.model.settings import Settings
 from crawler.rules.recrawl import due_at
 from crawler.rules.scope import ScopeRules
@@ -69,7 +68,7 @@ async def comparing(plan: Plan, frontier: RunFrontier) -> Recrawl | None:
         and settings.output.body == "html"
         and settings.output.upload is None
     )
-    look = LastLook(EarlierRun(plan, frontier), frontier).run if remembers else None
+    look = LastLook(EarlierRun(plan, frontier, frontier), frontier).run if remembers else None
     return Recrawl(frontier, remembers, compare != "body", late, look_again=look)
 
 
@@ -108,21 +107,31 @@ def _followed(settings: Mapping[str, Any]) -> str:
 class EarlierRun:
     """URLs of the last published run, judged by this start's settings."""
 
-    def __init__(self, plan: Plan, frontier: RunFrontier) -> None:
+    def __init__(self, plan: Plan, frontier: RunFrontier, recall: Recall) -> None:
         self._settings: Settings = plan.settings
         self._scope: ScopeRules = plan.scope
         self._key_of = plan.key_of(frontier)
-        self._frontier = frontier
+        self._recall = recall
         self._seeds: dict[str, bool] = {}
 
-    async def scope_now(self, page: Earlier) -> str | None:
+    async def learn_seeds(self, pages: Sequence[Earlier]) -> None:
+        """Have ready whether the seeds of these still are some: before any of them is judged. One look-up a seed."""
+        if len(self._seeds) >= _SEEDS:
+            self._seeds.clear()
+        urls = {page.request.seed for page in pages if page.seed_known is None} - {None}
+        keys = {self._key_of(url): url for url in urls if url is not None and url not in self._seeds}
+        if keys:
+            known = await self._recall.seeds_among(list(keys))
+            self._seeds.update((url, key in known) for key, url in keys.items())
+
+    def scope_now(self, page: Earlier) -> str | None:
         """The scope that it is in today; None where it is in none, beyond the depth, or its seed is none any more."""
         request = page.request
         depth = self._settings.scope.depth
         if depth is not None and request.depth > depth:
             return None
         seed = request.seed
-        if seed is None or not (page.seed_known or (page.seed_known is None and await self._is_seed(seed))):
+        if seed is None or not (page.seed_known or (page.seed_known is None and self._seeds[seed])):
             return None
         # That of its seed, as ``[scope] kind`` may be another by now, else the one that a redirect of its seed had
         # moved it to.
@@ -134,9 +143,9 @@ class EarlierRun:
                 return scope
         return None
 
-    async def page(self, page: Earlier, now: float, *, whole: bool) -> Carried | None:
+    def page(self, page: Earlier, now: float, *, whole: bool) -> Carried | None:
         """A page, to be asked again: None where it isn't to be; ``whole``: with all its links."""
-        scope = await self.scope_now(page)
+        scope = self.scope_now(page)
         if scope is None or self._scope.shape(page.request.url) is not None:
             return None
         due = due_at(page.before.memory, self._settings.revisit, now)
@@ -145,9 +154,9 @@ class EarlierRun:
             return Carried(page.id, scope, Reason.NOT_DUE, f"not before {again} ([revisit] every)")
         return Carried(page.id, scope, whole=whole)
 
-    async def unnamed(self, page: Earlier) -> Carried | None:
+    def unnamed(self, page: Earlier) -> Carried | None:
         """What was no page: as a link to it would be judged."""
-        scope = await self.scope_now(page)
+        scope = self.scope_now(page)
         if scope is None:
             return None
         url, host = page.request.url, page.request.host
@@ -160,16 +169,6 @@ class EarlierRun:
             return Carried(page.id, scope, Reason.BLOCKED_PORT, port)
         return Carried(page.id, scope, whole=True)
 
-    async def _is_seed(self, url: str) -> bool:
-        known = self._seeds.get(url)
-        if known is None:
-            if len(self._seeds) >= _SEEDS:
-                self._seeds.clear()
-            found = await self._frontier.know(self._key_of(url))
-            known = found is not None and (found.request.is_seed or found.request.kind is not Kind.PAGE)
-            self._seeds[url] = known
-        return known
-
 
 class CarryOver:
     """Rule 1: a new run starts from its seeds and from every page that the last published run had, if it is still in
@@ -181,7 +180,7 @@ class CarryOver:
     def __init__(
         self, plan: Plan, frontier: RunFrontier, recall: Recall, extra: dict[str, Any], runs: Path
     ) -> None:
-        self._earlier = EarlierRun(plan, frontier)
+        self._earlier = EarlierRun(plan, frontier, recall)
         self._frontier = frontier
         self._recall = recall
         self._extra = extra
@@ -203,21 +202,22 @@ class CarryOver:
                 "links are followed by other settings than in the last published run: all pages are read again"
             )
         while not stopped():
-            pages = await self._recall.earlier(after, _BATCH)
-            if not pages:
+            some = await self._recall.earlier(after, _BATCH)
+            await self._earlier.learn_seeds(some.pages)
+            now = time.time()
+            judged = [self._earlier.page(page, now, whole=self._whole) for page in some.pages]
+            carried = [one for one in judged if one is not None]
+            if carried:
+                await self._recall.carry(carried)
+            number += len(carried)
+            left += len(some.pages) - len(carried)
+            if some.following is None:
                 await self._recall.read_whole()
                 self._extra[CARRIED] = number
                 await self._frontier.note_run(self._extra)
                 log.info("carried over from the last published run", extra={"pages": number, "left": left})
                 return
-            now = time.time()
-            judged = [await self._earlier.page(page, now, whole=self._whole) for page in pages]
-            carried = [one for one in judged if one is not None]
-            if carried:
-                await self._recall.carry(carried)
-            number += len(carried)
-            left += len(pages) - len(carried)
-            after = pages[-1].id
+            after = some.following
 
 
 class LastLook:
@@ -230,11 +230,14 @@ class LastLook:
 
     async def run(self) -> int:
         """How many there were. O(URLs of both runs): a second a million."""
-        after = number = 0
-        while found := await self._recall.unnamed(after, _BATCH):
-            judged = [await self._earlier.unnamed(one) for one in found]
+        after: int | None = 0
+        number = 0
+        while after is not None:
+            some = await self._recall.unnamed(after, _BATCH)
+            await self._earlier.learn_seeds(some.pages)
+            judged = [self._earlier.unnamed(one) for one in some.pages]
             carried = [one for one in judged if one is not None]
             if carried:
                 number += await self._recall.carry(carried)
-            after = found[-1].id
+            after = some.following
         return number

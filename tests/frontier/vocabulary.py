@@ -165,6 +165,10 @@ class RedisMaker:
         self._open.append(frontier)
         return frontier
 
+    async def crash(self) -> RedisFrontier:
+        """Who starts in its place, whose worker has died."""
+        return await self.open()
+
     async def close(self) -> None:
         for frontier in self._open:
             await frontier.close()

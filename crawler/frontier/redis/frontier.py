@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
+from crawler.frontier.packed import pack_done
+from crawler.frontier.recall import Before, Carried, Some
 from crawler.frontier.redis.address import Address
 from crawler.frontier.redis.clock import ServerClock
 from crawler.frontier.redis.connection import Store
 from crawler.frontier.redis.fellows import Fellows
-from crawler.frontier.redis.ledger import Ledger, write_mark
+from crawler.frontier.redis.ledger import Ledger
 from crawler.frontier.redis.presence import Presence
+from crawler.frontier.redis.published import Published
 from crawler.frontier.redis.scripts import Script
-from crawler.frontier.redis.values import (
-    keys_of,
-    read_host,
-    read_request,
-    read_robots,
-    write_host,
-    write_request,
-    write_robots,
-    write_validators,
-)
-from crawler.frontier.rows import encode, host_of
+from crawler.frontier.redis.settlement import write_settlement
+from crawler.frontier.redis.values import keys_of, read_host, read_request, read_robots, write_request
+from crawler.frontier.rows import encode
 from crawler.frontier.run_state import FORGET_AFTER, Run
 from crawler.model.frontier import (
     Counts,
@@ -50,8 +46,6 @@ from crawler.rules.scope import registrable
 #: Requests in one script: a store does nothing else while it runs, 4,096 take it about 30 ms.
 _ROWS: Final = 4096
 _URL_FIELDS: Final = 8
-#: What the names of parts that hold records have, and those of an archive do not.
-_RECORDS: Final = ".ndjson"
 #: Seconds after which a worker looks again for hosts that others may have found or given back, and looks a second that
 #: a store bears of all of them: one takes it about 0.1 ms.
 _LOOK_AGAIN: Final = 0.25
@@ -69,6 +63,7 @@ class RedisFrontier:
         self._salt = salt
         self._question = 0
         self._closed = False
+        self._published = Published(ledger)
         self.fleet = Fellows(ledger, presence)
         #: What a person should know of the store.
         self.warnings: Sequence[str] = ()
@@ -232,6 +227,7 @@ class RedisFrontier:
             # One script does not hold the store up for long. What is found may be put in before, and again.
             await self.add(first[_ROWS:])
             first = first[:_ROWS]
+        remembered = [pack_done(done) for done in settlement.done]
         question = self._next_question()
         lost, moved, new, grown, late, domains, recalled = await self._ledger.ask(
             Script.SETTLE,
@@ -239,11 +235,12 @@ class RedisFrontier:
             self._presence.worker,
             question,
             self._presence.life,
-            _written(settlement, first, self._clock.told),
+            write_settlement(settlement, first, remembered, self._clock.told),
             keys_of(ended),
             keys_of(later),
             keys_of(first),
             self._presence.delay,
+            b"".join(remembered),
         )
         if late:
             self._presence.lost_all()
@@ -302,9 +299,20 @@ class RedisFrontier:
     async def begin_run(
         self, run_id: str, now: float, extra: Mapping[str, Any] | None = None, *, abandon: bool = False
     ) -> None:
+        await self._begin(run_id, now, extra or {}, int(abandon), "", 0)
+
+    async def _begin(
+        self,
+        run_id: str,
+        now: float,
+        extra: Mapping[str, Any],
+        abandon: int,
+        behind: str | bytes,
+        published: int,
+    ) -> None:
         oldest = repr(self._clock.asked(now) - FORGET_AFTER)
         in_the_way = await self._store.ask(
-            Script.BEGIN, run_id, orjson.dumps(extra or {}), int(abandon), oldest, ""
+            Script.BEGIN, run_id, orjson.dumps(extra), abandon, oldest, behind, published, ""
         )
         if in_the_way:
             raise ValueError(f"run {in_the_way.decode()} is not finished")
@@ -314,8 +322,8 @@ class RedisFrontier:
     async def _sweep(self) -> None:
         """Unlink what runs before this one knew. What a crash leaves of it the next start does."""
         for generation in await self._store.members_of_job("stale"):
-            at = 0
-            while at >= 0:
+            at = b"0"
+            while at:
                 at = await self._store.ask(Script.SWEEP, generation, at, repr(self._ledger.oldest), "")
 
     async def note_run(self, extra: Mapping[str, Any]) -> None:
@@ -329,6 +337,42 @@ class RedisFrontier:
         if not await self._ledger.ask(Script.NOTE, int(extra is not None), text, int(finished), ""):
             raise ValueError("no run has begun")
 
+    # -- the last published run --------------------------------------------------------------------------
+
+    async def begin_next(self, run_id: str, now: float, extra: Mapping[str, Any], *, published: bool) -> None:
+        await self._begin(run_id, now, extra, 0, self._ledger.generation, int(published))
+
+    async def remembers(self) -> bool:
+        return await self._published.remembers()
+
+    async def earlier(self, after: int, most: int) -> Some:
+        return await self._published.earlier(after)
+
+    async def seeds_among(self, keys: Sequence[bytes]) -> AbstractSet[bytes]:
+        return await self._published.seeds_among(keys)
+
+    async def carry(self, pages: Sequence[Carried]) -> int:
+        return await self._published.carry(pages)
+
+    async def read_whole(self) -> None:
+        await self._published.read_whole()
+
+    async def unnamed(self, after: int, most: int) -> Some:
+        return await self._published.unnamed(after)
+
+    async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:
+        return await self._published.recall(keys)
+
+    async def below(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[str]]:
+        return await self._published.below(keys)
+
+    async def add_texts(self, digests: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+        await self._published.add_texts(digests)
+
+    async def compact(self) -> None:
+        """What a crash has left of runs before this one."""
+        await self._sweep()
+
     # -- the end -----------------------------------------------------------------------------------------
 
     async def close(self) -> None:
@@ -341,45 +385,3 @@ class RedisFrontier:
             await self._presence.leave()
         finally:
             await self._store.close()
-
-
-def _written(settlement: Settlement, found: Sequence[Request], told: Callable[[float], float]) -> str:
-    claims = [*settlement.leases.items(), *((back.host, back.token) for back in settlement.hosts)]
-    hosts = []
-    for back in settlement.hosts:
-        due, closed, pause, state = write_host(replace(back.state, due=told(back.state.due)))
-        hosts.append([back.host, str(back.token), int(back.release), due, closed, pause, state])
-    part = next((mark for mark in settlement.files if _RECORDS in mark.name), None)
-    return encode(
-        {
-            "claims": [[host, str(token)] for host, token in claims],
-            "files": [[mark.name, str(mark.start), write_mark(mark)] for mark in settlement.files],
-            "part": part.name if part is not None else "",
-            "part_closed": int(part is not None and part.closed),
-            "done": [
-                [
-                    done.request.host,
-                    done.request.depth,
-                    int(done.request.kind),
-                    done.outcome,
-                    done.reason or "",
-                    done.status or 0,
-                    done.request.attempt,
-                    write_validators(done.request),
-                ]
-                for done in settlement.done
-            ],
-            "again": [
-                [again.request.host, repr(max(0.0, told(again.not_before))), again.attempt]
-                for again in settlement.again
-            ],
-            "found": [write_request(request) for request in found],
-            "hosts": hosts,
-            "robots": [
-                [host_of(entry.origin), entry.origin, write_robots(entry)] for entry in settlement.robots
-            ],
-            "evidence": settlement.evidence,
-            "domains": settlement.domains,
-            "tally": settlement.tally,
-        }
-    )

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from crawler.frontier.rows import encode
-from crawler.model.frontier import HostState, RobotsEntry
+from crawler.model.frontier import HostState, Memory, RobotsEntry
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
 
@@ -48,10 +48,15 @@ def write_request(request: Request) -> list[Any]:
     ]
 
 
-def write_validators(request: Request) -> str:
-    if request.etag is None and request.last_modified is None:
+def write_validators(said: Request | Memory) -> str:
+    if said.etag is None and said.last_modified is None:
         return ""
-    return encode([request.etag, request.last_modified])
+    return encode([said.etag, said.last_modified])
+
+
+def read_validators(text: bytes) -> tuple[str | None, str | None]:
+    etag, last_modified = orjson.loads(text) if text else (None, None)
+    return etag, last_modified
 
 
 def read_request(
@@ -59,7 +64,7 @@ def read_request(
 ) -> Request:
     url, host, kind, refused, detail = orjson.loads(fixed)
     via, from_seed, scope, redirects, chain = orjson.loads(route)
-    etag, last_modified = orjson.loads(valid) if valid else (None, None)
+    etag, last_modified = read_validators(valid)
     links = bytes.fromhex(chain)
     return Request(
         url=url,

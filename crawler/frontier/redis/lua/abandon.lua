@@ -24,6 +24,13 @@ for i = 1, #files, 2 do
         if url[REASON] ~= '' then tally('reason.' .. url[REASON], -1) end
         if status > 0 then tally('status.' .. whole(math.floor(status / 100)) .. 'xx', -1) end
         if url[OUTCOME] == 'failed' or status >= 500 or status == 429 then tally('failed_or_5xx', -1) end
+        if url[MEMORY] then
+          local change = ({'new', 'changed', 'unchanged', 'gone'})[math.floor(string.byte(url[MEMORY]) / 16) % 8]
+          if change then tally('change.' .. change, -1) end
+          url[MEMORY] = nil
+        end
+        -- The words of its server are of an answer that is lost.
+        url[VALID] = ''
         count('final', -1)
         count('pending', 1)
         url[OUTCOME], url[REASON], url[STATUS], url[NOT_BEFORE], url[ATTEMPT] = '', '', 0, '0', 0

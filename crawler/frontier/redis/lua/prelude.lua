@@ -1,7 +1,8 @@
 -- What all scripts of the shared frontier have in common. KEYS[1] is `crawler:{job}:meta`: every other key has the
 -- same hash tag, so that all of a job is in one slot of a Cluster, and a script sees one moment of it.
 --
--- Of the job   meta           schema, salt, generation, run_id, finished, extra, oldest, token
+-- Of the job   meta           schema, salt, generation, run_id, finished, extra, oldest, token; earlier: the generation of the
+--                             last published run, indexed: that whose `below` is whole, indexing: how far it is
 --              h:<host>       g generation, t token, k worker, s seen, d due, c closed, p pause, j state, jg its generation,
 --                             f whether failures before this run are forgiven
 --              r:<host>       origin -> robots.txt
@@ -18,18 +19,24 @@
 --              <g>:accounts   incarnation -> what its work has come to;  <g>:session what its present workers began with
 --              <g>:part:<f>   keys of the URLs whose records stand in the open part f
 --              <g>:counts <g>:tally <g>:files <g>:traps <g>:domains <g>:closer
+--              <g>:carrier    who carries the pages of the last published run over, `carried` and who, or `done`
+--              <g>:left <g>:unread scopes in which that run had what this one does not know, or pages are not read again
+-- Of the last published run, as long as it is that, <g>:urls stays, and <g>:below: page -> keys of what it led to and was
+-- no page.
 --
 -- Times are texts on their way through: a Lua number made text keeps 14 digits, and a Unix time has 16.
 local P = string.sub(KEYS[1], 1, -5)
-local G = redis.call('HGET', KEYS[1], 'generation') or '0'
+local generations = redis.call('HMGET', KEYS[1], 'generation', 'earlier')
+local G, E = generations[1] or '0', generations[2] or ''
 if ARGV[#ARGV] ~= '' and ARGV[#ARGV] ~= G then
   -- The store was emptied, has forgotten the run's beginning, or another start has given the run up.
   return redis.error_reply('GONE ' .. G)
 end
 local R = P .. G .. ':'
-local URLS, READY = R .. 'urls', R .. 'ready'
-local ID, DEPTH, PRIORITY, SEED, LATE, KIND, ATTEMPT, NOT_BEFORE, OUTCOME, REASON, STATUS, FIXED, ROUTE, VALID =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+local URLS, READY, EARLIER = R .. 'urls', R .. 'ready', P .. E .. ':urls'
+-- Of a URL that is done, and only where something is remembered of it, MEMORY: as packed.py has it.
+local ID, DEPTH, PRIORITY, SEED, LATE, KIND, ATTEMPT, NOT_BEFORE, OUTCOME, REASON, STATUS, FIXED, ROUTE, VALID, MEMORY =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 -- A URL's place among the fresh ones of its host: its priority, then the order in which URLs came (2^40 of them). Of
 -- 53 bits 13 are left for priorities: 4,096 as they are and as many of what traps have made later (rules/traps.py).
 local BAND, DEMOTED, MOST = 1099511627776, 1048576, 4095
@@ -239,6 +246,29 @@ local function rank(url)
   return whole((math.min(priority, MOST) + later) * BAND + url[ID])
 end
 
+-- What a later run starts from.
+local function is_page(url)
+  return url[KIND] == 0 and (url[OUTCOME] == 'not_modified' or url[REASON] == 'not_due'
+    or (url[OUTCOME] == 'fetched' and url[STATUS] >= 200 and url[STATUS] <= 299))
+end
+
+local function scope_of(url)
+  local scope = cjson.decode(url[ROUTE])[3]
+  return scope == cjson.null and cjson.decode(url[FIXED])[2] or scope
+end
+
+-- Without the words of its server, and whether it is due or not: so that all of it comes.
+local function ask_whole(url)
+  url[VALID] = ''
+  if string.find(url[FIXED], '"not_due"', 1, true) then
+    local fixed = cjson.decode(url[FIXED])
+    if fixed[4] == 'not_due' then
+      fixed[4], fixed[5] = cjson.null, cjson.null
+      url[FIXED] = cjson.encode(fixed)
+    end
+  end
+end
+
 -- A known URL is met again: the better of the two ways to it counts.
 local function meet(url, host, key, depth, priority, seed, route)
   local changed = false
@@ -254,7 +284,11 @@ local function meet(url, host, key, depth, priority, seed, route)
     end
     return changed
   end
-  if depth < url[DEPTH] then url[DEPTH], url[ROUTE], changed = depth, route, true end
+  if depth < url[DEPTH] then
+    url[DEPTH], url[ROUTE], changed = depth, route, true
+    -- Nearer to a seed than the last published run had it: links that the depth cut there may count now.
+    if E ~= '' then ask_whole(url) end
+  end
   if priority < url[PRIORITY] then
     url[PRIORITY], changed = priority, true
     redis.call('ZADD', R .. 'q:' .. host, 'XX', rank(url), key)

@@ -1,4 +1,5 @@
--- ARGV: clock, worker, question, life, settlement, keys of done, keys of again, keys of found, delay. All or nothing.
+-- ARGV: clock, worker, question, life, settlement, keys of done, keys of again, keys of found, delay, what is
+-- remembered of those done. All or nothing.
 local at = clock(ARGV[1])
 local worker, question = ARGV[2], ARGV[3]
 local said = cjson.decode(ARGV[5])
@@ -35,8 +36,11 @@ end
 if #lost + #moved > 0 then return {lost, moved, 0, {}, late, {}, {}} end
 
 local touched, written = {}, {}
+local remembered = 0
 for i, row in ipairs(said.done) do
-  local name, depth, kind, outcome, reason, status, attempt, valid = unpack(row)
+  local name, depth, kind, outcome, reason, status, attempt, valid, size, withheld = unpack(row)
+  local memory = string.sub(ARGV[10], remembered + 1, remembered + size)
+  remembered = remembered + size
   local key = string.sub(ARGV[6], 16 * i - 15, 16 * i)
   local stored = redis.call('HGET', URLS, key)
   local url = stored and cmsgpack.unpack(stored)
@@ -47,12 +51,13 @@ for i, row in ipairs(said.done) do
     end
     url[DEPTH], url[OUTCOME], url[REASON], url[STATUS], url[ATTEMPT], url[VALID] =
       depth, outcome, reason, status, attempt, valid
+    if size > 0 then url[MEMORY] = memory end
     redis.call('HSET', URLS, key, cmsgpack.pack(url))
     redis.call('ZREM', R .. 'q:' .. name, key)
     redis.call('ZREM', R .. 'l:' .. name, key)
     touched[name] = true
     if kind == 0 then
-      written[#written + 1] = key
+      if withheld == 0 then written[#written + 1] = key end
       count('pending', -1)
       count('final', 1)
     else
