@@ -119,7 +119,9 @@ async def test_what_is_carried_over_is_found_once_and_keeps_its_way(maker: Sqlit
     assert leases["b"].requests[0].refused is Reason.NOT_DUE
 
 
-async def test_a_run_that_was_not_published_leaves_what_is_remembered(maker: SqliteMaker | RedisMaker) -> None:
+async def test_a_run_that_was_not_published_leaves_what_is_remembered(
+    maker: SqliteMaker | RedisMaker,
+) -> None:
     frontier = await maker.open()
     await publish(frontier, pages=[found("a/1")])
     await frontier.begin_next("two", NOW, {}, published=True)

@@ -202,8 +202,8 @@ class RedisFrontier:
                 requests=[
                     read_request(*urls[at : at + _URL_FIELDS]) for at in range(0, len(urls), _URL_FIELDS)
                 ],
-                state=read_host(self._clock.heard(float(due)), state, learnt),
-                robots=read_robots(robots, self._ledger.oldest),
+                state=read_host(self._clock.heard(float(due)), state, learnt, self._ledger.latest),
+                robots=read_robots(robots, self._ledger.oldest, self._ledger.newest),
                 more=bool(more),
                 refill=bool(refill),
                 evidence=None if evidence is None else evidence.decode(),

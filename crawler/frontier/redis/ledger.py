@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from crawler.frontier.redis.connection import Argument, Store
 from crawler.frontier.redis.scripts import Script
 from crawler.frontier.redis.values import read_host, read_request, read_robots
 from crawler.frontier.rows import host_of
-from crawler.frontier.run_state import DEPTH_LATE, RUN_NAME, Run
+from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, LATEST_DUE, RUN_NAME, Run
 from crawler.model.errors import StorageError
 from crawler.model.frontier import (
     OWN_PENDING,
@@ -40,7 +41,14 @@ class Ledger:
         self.generation = b"0"
         #: What was learnt before this (Unix seconds) is forgotten.
         self.oldest = 0.0
+        #: Of what was learnt before the run: nobody is to be asked, and nothing was seen, later than that.
+        self.latest = math.inf
         self._counts: Counts | None = None
+
+    @property
+    def newest(self) -> float:
+        """Nothing is younger, but by a clock that was wrong: a run may last for longer than :attr:`latest`."""
+        return max(self.latest, self.clock.began())
 
     async def ask(self, script: Script, *arguments: Argument) -> Any:
         """Ask of the run under way: of another one nothing is read, and nothing written to it."""
@@ -65,6 +73,7 @@ class Ledger:
                 self._counts = None
             self.generation = generation
             self.oldest = float(found.get(b"oldest", b"0"))
+            self.latest = self.oldest + FORGET_AFTER + LATEST_DUE if self.oldest else math.inf
             if b"run_id" not in found:
                 return None
             run_id = found[b"run_id"].decode()
@@ -96,7 +105,7 @@ class Ledger:
             with self.unsound():
                 for at in range(0, len(rows), 5):
                     name, urls, due, state, learnt = rows[at : at + 5]
-                    host = read_host(self.clock.heard(float(due)), state, learnt)
+                    host = read_host(self.clock.heard(float(due)), state, learnt, self.latest)
                     met[name.decode()] = HostLoad(name.decode(), urls, host)
             if cursor == b"0":
                 break
@@ -159,7 +168,7 @@ class Ledger:
                 reason=Reason(reason.decode()) if reason else None,
                 status=status or None,
                 not_before=self.clock.heard(float(not_before)),
-                host=read_host(self.clock.heard(float(due)), state, learnt),
+                host=read_host(self.clock.heard(float(due)), state, learnt, self.latest),
             )
 
     async def know_host(self, name: str) -> HostKnowledge | None:
@@ -169,11 +178,11 @@ class Ledger:
         with self.unsound():
             due, state, learnt, seen, waiting, leased, robots = found
             return HostKnowledge(
-                read_host(self.clock.heard(float(due)), state, learnt),
+                read_host(self.clock.heard(float(due)), state, learnt, self.latest),
                 bool(seen),
                 waiting,
                 bool(leased),
-                read_robots(robots, self.oldest),
+                read_robots(robots, self.oldest, self.newest),
             )
 
     async def hosts_below(self, domain: str) -> list[str]:
@@ -192,7 +201,7 @@ class Ledger:
         if found is None:
             return None
         with self.unsound():
-            return read_robots([origin.encode(), found], self.oldest).get(origin)
+            return read_robots([origin.encode(), found], self.oldest, self.newest).get(origin)
 
     async def files(self) -> Sequence[FileMark]:
         found = await self.store.hash_of_run(self.generation, "files")

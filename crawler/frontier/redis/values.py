@@ -112,15 +112,15 @@ def write_host(state: HostState) -> list[str]:
 _FORGIVEN, _THIS_RUN = 0, 2
 
 
-def read_host(due: float, text: bytes, learnt: int) -> HostState:
+def read_host(due: float, text: bytes, learnt: int, latest: float) -> HostState:
     """What an earlier run learnt of politeness stays, and of failures for 3 days; what it counted and judged does
-    not."""
+    not. ``latest``: nothing was seen later than that (Unix seconds), but by a clock that was wrong."""
     if not text:
         return HostState(due)
     mean, backoff, troubled_at, failures, pages, crawl_delay, closed, detail = orjson.loads(text)
     if learnt != _THIS_RUN:
         failures = 0 if learnt == _FORGIVEN else failures
-        return HostState(due, mean, backoff, troubled_at, failures, crawl_delay=crawl_delay)
+        return HostState(due, mean, backoff, min(troubled_at, latest), failures, crawl_delay=crawl_delay)
     reason = None if closed is None else Reason(closed)
     return HostState(due, mean, backoff, troubled_at, failures, pages, crawl_delay, reason, detail)
 
@@ -131,13 +131,13 @@ def write_robots(entry: RobotsEntry) -> str:
     )
 
 
-def read_robots(pairs: Sequence[bytes], oldest: float) -> dict[str, RobotsEntry]:
-    """By origin; without those that ran out before ``oldest`` (Unix seconds)."""
+def read_robots(pairs: Sequence[bytes], oldest: float, newest: float) -> dict[str, RobotsEntry]:
+    """By origin; without those that ran out before ``oldest`` or after ``newest`` (Unix seconds)."""
     entries = {}
     for at in range(0, len(pairs), 2):
         origin = pairs[at].decode()
         fetched_at, expires, status, body, reason, detail = orjson.loads(pairs[at + 1])
-        if expires >= oldest:
+        if expires >= oldest and fetched_at <= newest:
             cause = None if reason is None else Reason(reason)
             entries[origin] = RobotsEntry(
                 origin, fetched_at, expires, status, bytes.fromhex(body), cause, detail

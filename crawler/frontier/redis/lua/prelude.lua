@@ -51,6 +51,10 @@ local function clock(given)
   return tonumber(t[1]) + tonumber(t[2]) / 1000000
 end
 
+-- Seconds: nobody is to be asked later than 2 days from the beginning of a run, `oldest` being 30 days before that. What
+-- says otherwise was written by a clock that was wrong.
+local LATEST = 32 * 86400
+
 local function load_host(name)
   local v = redis.call('HMGET', P .. 'h:' .. name, 'g', 't', 'k', 's', 'd', 'c', 'p')
   local h = {name = name, fresh = v[1] ~= G, known = v[1] and true or false, token = v[2] or '', worker = v[3] or '',
@@ -58,8 +62,11 @@ local function load_host(name)
   if h.fresh then
     -- As an earlier run left it, or never met: a new run judges anew, and keeps what was learnt in the last 30 days.
     h.token, h.worker, h.seen, h.closed = '', '', false, ''
-    if tonumber(h.due) < tonumber(redis.call('HGET', KEYS[1], 'oldest') or '0') then
+    local oldest = tonumber(redis.call('HGET', KEYS[1], 'oldest') or '0')
+    if tonumber(h.due) < oldest then
       h.due, h.pause, h.forgotten = '0', '0', true
+    elseif tonumber(h.due) > oldest + LATEST then
+      h.due = exact(oldest + LATEST)
     end
   end
   return h
