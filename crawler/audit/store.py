@@ -16,14 +16,15 @@ _SCHEMA: Final = b"1"
 #: Seconds.
 _PATIENCE: Final = 10.0
 _COUNTS: Final = ("seeds", "discovered", "final", "pending")
-_SEED, _KIND, _OUTCOME, _REASON, _FIXED = 4, 6, 9, 10, 12
+_SEED, _KIND, _OUTCOME, _REASON, _FIXED, _MEMORY = 4, 6, 9, 10, 12, 15
 #: About 1,000 URLs a call: cursor, then number, key, and what is looked at of each.
 _ROWS: Final = f"""
 local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 1000)
 local rows = {{}}
 for i = 1, #found[2], 2 do
   local url = cmsgpack.unpack(found[2][i + 1])
-  rows[#rows + 1] = {{url[1], found[2][i], url[{_SEED}], url[{_KIND}], url[{_OUTCOME}], url[{_REASON}], url[{_FIXED}]}}
+  rows[#rows + 1] = {{url[1], found[2][i], url[{_SEED}], url[{_KIND}], url[{_OUTCOME}], url[{_REASON}], url[{_FIXED}],
+    url[{_MEMORY}] or ''}}
 end
 return {{found[1], rows}}
 """
@@ -105,7 +106,7 @@ class AuditedStore:
         store may show one twice."""
         met = bytearray()
         try:
-            for number, key, is_seed, kind, outcome, reason, fixed in self._rows():
+            for number, key, is_seed, kind, outcome, reason, fixed, memory in self._rows():
                 place, bit = number >> 3, 1 << (number & 7)
                 if place >= len(met):
                     met.extend(bytes(place + 4096 - len(met)))
@@ -123,7 +124,9 @@ class AuditedStore:
                 url, host = orjson.loads(fixed)[:2]
                 whole = bool(host) and reason != b"url_too_long"
                 name = name_of(run_id, url if whole else key.hex())
-                yield Ended(number, name, outcome.decode(), reason.decode() or None)
+                # Its first byte holds the flags, of which the first is "withheld".
+                withheld = bool(memory) and bool(memory[0] & 1)
+                yield Ended(number, name, outcome.decode(), reason.decode() or None, withheld)
         except self._faults as error:
             raise StateAway(f"{self._name}: {error}") from error
         except (ValueError, TypeError, IndexError, AttributeError) as error:
@@ -135,7 +138,7 @@ class AuditedStore:
         if self._lookups > _MOST_LOOKUPS:
             return f"URL number {row}"
         try:
-            found = next((fixed for number, *_, fixed in self._rows() if number == row), None)
+            found = next((fixed for number, *_, fixed, _ in self._rows() if number == row), None)
             return str(orjson.loads(found)[0]) if found is not None else f"URL number {row}"
         except ValueError as error:
             raise StateUnreadable(f"{self._name}: {error}") from error

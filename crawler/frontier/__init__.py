@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crawler.frontier.fleet import Closed, Closing, Fleet, FleetFrontier, Member, Role, Verdict
+from crawler.frontier.fleet import Carrying, Closed, Closing, Fleet, FleetFrontier, Member, Role, Verdict
 from crawler.frontier.known import Known
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.reader import StateReader, open_readonly
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Before",
     "Carried",
+    "Carrying",
     "Closed",
     "Closing",
     "Earlier",

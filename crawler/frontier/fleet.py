@@ -60,6 +60,19 @@ class Closed:
     owing: Mapping[str, str] = field(default_factory=dict)
 
 
+class Carrying(StrEnum):
+    """Whose it is to carry the pages of the last published run over into this one."""
+
+    #: Nobody's any more: it has been done.
+    DONE = "done"
+    #: Ours.
+    YOURS = "yours"
+    #: Somebody is at it, or reads seeds that are to be known before.
+    WAIT = "wait"
+    #: Nobody's yet: whoever was to read seeds has died over them.
+    OWED = "owed"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What has come of a run, as its last worker has said."""
@@ -89,6 +102,14 @@ class Fleet(Protocol):
     async def seeds_read(self) -> bool:
         """Ours are in the frontier, all of them: nobody owes them any more, nor who had the same and has died. Waits
         until they cannot be forgotten; False where some may have been."""
+        ...
+
+    async def carrying(self) -> Carrying:
+        """Who carries over: one of those present, once nobody alive owes seeds."""
+        ...
+
+    async def carried_over(self) -> bool:
+        """All of it is in the frontier. Waits until it cannot be forgotten; False where it may have been."""
         ...
 
     async def amend(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:

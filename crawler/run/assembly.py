@@ -207,11 +207,10 @@ def _check_comparison(settings: Settings) -> None:
     if not settings.output.only_changed:
         return
     url = settings.frontier.url
-    forgets = url == "memory" or is_shared(url)
-    if settings.output.path == "-" or forgets or not settings.revisit.recrawl:
+    if settings.output.path == "-" or url == "memory" or not settings.revisit.recrawl:
         raise UsageError(
             "[output] only_changed: there is nothing to compare with; it needs files, a state that outlasts the run"
-            " (not --output -, nor --frontier memory or redis://) and [revisit] recrawl"
+            " (not --output -, nor --frontier memory) and [revisit] recrawl"
         )
 
 

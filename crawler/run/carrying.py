@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from crawler.engine.recrawl import Recrawl
-from crawler.frontier import Carried, Earlier, Recall, Run, RunFrontier
+from crawler.frontier import Carried, Earlier, FleetFrontier, Recall, Run, RunFrontier
 from crawler.model.errors import UsageError
 from crawler.model.reasons import Reason
 from crawler.model.settings import Settings
@@ -78,11 +78,26 @@ async def recrawl_of(
     """The same, with what is still to be carried over. ``runs``: the folder of all runs."""
     recrawl = await comparing(start.plan, frontier)
     if recrawl is not None and recrawl.late and LATE not in extra:
-        extra[LATE] = True
-        await frontier.note_run(extra)
+        await _note(frontier, extra, {LATE: True})
     if recrawl is None or not recrawl.remembers or CARRIED in extra:
         return recrawl
     return replace(recrawl, carry_over=CarryOver(start.plan, frontier, recrawl.frontier, extra, runs).run)
+
+
+async def _note(frontier: RunFrontier, extra: dict[str, Any], said: Mapping[str, Any]) -> None:
+    """Have ``said`` in the run's account, and in ``extra``, which is what we know of it. None takes a word out."""
+
+    def noted(before: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: what for name, what in {**before, **said}.items() if what is not None}
+
+    if isinstance(frontier, FleetFrontier):
+        # Others may say something at this moment.
+        now = await frontier.fleet.amend(noted)
+    else:
+        now = noted(extra)
+        await frontier.note_run(now)
+    extra.clear()
+    extra.update(now)
 
 
 def published_of(known: Run | None) -> dict[str, Any]:
@@ -195,8 +210,7 @@ class CarryOver:
         if self._late is not None:
             if not await self._late.run(stopped):
                 return
-            del self._extra[LATE_IN]
-            await self._frontier.note_run(self._extra)
+            await _note(self._frontier, self._extra, {LATE_IN: None})
         if self._whole:
             log.info(
                 "links are followed by other settings than in the last published run: all pages are read again"
@@ -213,8 +227,7 @@ class CarryOver:
             left += len(some.pages) - len(carried)
             if some.following is None:
                 await self._recall.read_whole()
-                self._extra[CARRIED] = number
-                await self._frontier.note_run(self._extra)
+                await _note(self._frontier, self._extra, {CARRIED: number})
                 log.info("carried over from the last published run", extra={"pages": number, "left": left})
                 return
             after = some.following

@@ -23,6 +23,7 @@ from crawler.run.dead_parts import close_dead
 from crawler.run.ending import Ending, uploaded
 from crawler.run.fleet_crawl import FleetCrawl, own_crawl
 from crawler.run.fleet_ending import FleetEnding
+from crawler.run.fleet_recrawl import FleetRecrawl
 from crawler.run.fleet_team import team_crawl
 from crawler.run.layout import JobFolder
 from crawler.run.lock import Lock
@@ -110,25 +111,25 @@ class _Member:
     async def work(self) -> Ending:
         run = await self._join()
         place = self._folder.run(run.run_id)
+        recrawl = FleetRecrawl(self._start, self._frontier, run.extra, place.parent, self._seeds.lost)
         upload = self._start.upload
         async with upload.during(place, self._frontier.files) if upload is not None else nullcontext():
             await self._close_dead(run.run_id)
             if self._start.abandoned is not None:
                 await self._abandon(self._start.abandoned)
             try:
-                async with self._crawling(run) as crawl:
-                    return await self._to_the_end(crawl, run)
+                async with self._crawling(run, recrawl) as crawl:
+                    return await self._to_the_end(crawl, run, recrawl)
             finally:
                 await self._seeds.close()
 
-    def _crawling(self, run: Beginning) -> AbstractAsyncContextManager[FleetCrawl]:
+    def _crawling(self, run: Beginning, recrawl: FleetRecrawl) -> AbstractAsyncContextManager[FleetCrawl]:
+        told = self._start, self._frontier, self._folder, run
         if len(self._seats) == 1:
-            return own_crawl(self._start, self._frontier, self._folder, run, self._seats[0], self._seeds)
-        return team_crawl(
-            self._start, self._frontier, self._folder, run, self._seats, self._guard, self._seeds
-        )
+            return own_crawl(*told, self._seats[0], self._seeds, recrawl)
+        return team_crawl(*told, self._seats, self._guard, self._seeds, recrawl)
 
-    async def _to_the_end(self, crawl: FleetCrawl, run: Beginning) -> Ending:
+    async def _to_the_end(self, crawl: FleetCrawl, run: Beginning, recrawl: FleetRecrawl) -> Ending:
         ending = FleetEnding(self._start, self._frontier, self._folder, run.run_id)
         while True:
             stopped = await crawl.crawl()
@@ -144,7 +145,8 @@ class _Member:
                 await crawl.leave()
                 return await ending.stop(crawl.told().stopped(stopped))
             if closed.what is Closing.YOURS:
-                decided = await ending.decide(closed)
+                more = await recrawl.more_was_known()
+                decided = None if more else await ending.decide(closed)
                 if decided is not None:
                     return decided
             elif closed.what is not Closing.WORK:

@@ -17,6 +17,7 @@ from crawler.run.beginning import Beginning
 from crawler.run.ending import Crawled
 from crawler.run.fleet_ending import Told
 from crawler.run.fleet_limits import allowance_of, watch_bytes
+from crawler.run.fleet_recrawl import FleetRecrawl
 from crawler.run.layout import JobFolder
 from crawler.run.outlook import Outlook
 from crawler.run.owed_seeds import OwedSeeds
@@ -51,13 +52,19 @@ class FleetCrawl(Protocol):
 
 @asynccontextmanager
 async def own_crawl(
-    start: Start, frontier: FleetFrontier, folder: JobFolder, run: Beginning, seat: Seat, seeds: OwedSeeds
+    start: Start,
+    frontier: FleetFrontier,
+    folder: JobFolder,
+    run: Beginning,
+    seat: Seat,
+    seeds: OwedSeeds,
+    recrawl: FleetRecrawl,
 ) -> AsyncIterator[FleetCrawl]:
     marks = await frontier.files()
     sink = make_sink(start.plan, start.job, run.run_id, folder.run(run.run_id), marks, worker=seat.name)
     try:
         await sink.open(marks)
-        yield _OwnCrawl(start, frontier, sink, folder, run, seeds)
+        yield _OwnCrawl(start, frontier, sink, folder, run, seeds, recrawl)
     finally:
         await sink.close()
 
@@ -71,6 +78,7 @@ class _OwnCrawl:
         folder: JobFolder,
         run: Beginning,
         seeds: OwedSeeds,
+        recrawl: FleetRecrawl,
     ) -> None:
         self._start = start
         self._frontier = frontier
@@ -78,6 +86,7 @@ class _OwnCrawl:
         self._folder = folder
         self._run = run
         self._seeds = seeds
+        self._recrawl = recrawl
         self._crawled: list[Crawled] = []
         self._snapshot = Snapshot()
 
@@ -86,12 +95,19 @@ class _OwnCrawl:
         seeder = start.plan.seeder(frontier)
         outlook = Outlook(start, frontier)
         again = bool(self._crawled)
+        recrawl = self._recrawl.next() if again else await self._recrawl.first()
         async with (
             aclosing(_none() if again else seeder.batches(start.lines)) as batches,
             aclosing(self._seeds.watched(outlook.watched(batches))) as seeds,
             allowance_of(frontier, start.settings.limits) as allowance,
             start.plan.crawler(
-                frontier, self._sink, seeds, run_id=self._run.run_id, in_fleet=True, allowance=allowance
+                frontier,
+                self._sink,
+                seeds,
+                run_id=self._run.run_id,
+                in_fleet=True,
+                allowance=allowance,
+                recrawl=recrawl,
             ) as (crawler, session),
         ):
             with (

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from crawler.engine.crawler import Stopped
+from crawler.engine.recrawl import Recrawl
 from crawler.engine.snapshot import Snapshot, together
 from crawler.frontier import Closed, Closing, FleetFrontier, Role, Shared, open_frontier
 from crawler.model.protocols import Sink
 from crawler.run.account import Account, merged_meter, merged_wire
 from crawler.run.assembly import Plan, longest_delay
+from crawler.run.carrying import comparing
 from crawler.run.fleet_limits import allowance_of
 from crawler.run.orders import InStore, Orders
 from crawler.run.pause import Pause, until_closed
@@ -62,10 +65,15 @@ class _Led:
         self._orders = orders
         self._frontier = frontier
         self._pipe = pipe
+        self._recrawl: Recrawl | None = None
         self._accounts: list[Account] = []
         self._snapshots: list[Snapshot] = []
 
     async def work(self, plan: Plan, sink: Sink) -> None:
+        # What is carried over its lead has seen to, and will see to what only the last published run has named.
+        self._recrawl = await comparing(plan, self._frontier)
+        if self._recrawl is not None:
+            self._recrawl = replace(self._recrawl, look_again=None)
         while await self._crawl(plan, sink) is Stopped.FINISHED and await self._is_more():
             pass
 
@@ -84,6 +92,7 @@ class _Led:
                 run_id=self._orders.run_id,
                 in_fleet=True,
                 allowance=allowance,
+                recrawl=self._recrawl,
             ) as (crawler, session),
         ):
             self._pipe.obey(crawler)

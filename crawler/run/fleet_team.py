@@ -18,6 +18,7 @@ from crawler.run.beginning import Beginning
 from crawler.run.ending import Crawled
 from crawler.run.fleet_crawl import FleetCrawl, bytes_watched
 from crawler.run.fleet_ending import Told
+from crawler.run.fleet_recrawl import FleetRecrawl
 from crawler.run.hiring import HiringInStore
 from crawler.run.layout import JobFolder
 from crawler.run.lock import Lock
@@ -40,6 +41,7 @@ async def team_crawl(
     seats: Sequence[Seat],
     guard: Lock,
     seeds: OwedSeeds,
+    recrawl: FleetRecrawl,
 ) -> AsyncIterator[FleetCrawl]:
     settings = start.settings
     seeder = start.plan.seeder(frontier)
@@ -60,6 +62,10 @@ async def team_crawl(
         AsyncExitStack() as work,
     ):
         start.on_start(RunInfo(start.job, run.run_id, run.resumed, team.snapshot))
+        first = await recrawl.first()
+        if first is not None and first.carry_over is not None:
+            with start.signals.stopping(team), watching(start, team, [folder.path], outlook):
+                await team.prepare(owed, first.carry_over)
         await work.enter_async_context(team.working(owed))
         yield _TeamCrawl(start, frontier, folder, team, outlook, seeder.counts, work)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -56,8 +57,18 @@ class LateDigests:
         return False
 
     def _lines(self) -> Iterator[bytes]:
+        away = []
         for part in read_json(self._folder / "run.json")["parts"]:
-            yield from lines_of(self._folder / Path(part["name"]).name)
+            path = self._folder / Path(part["name"]).name
+            if part.get("path") and part.get("machine") == socket.gethostname() and not path.exists():
+                # Of a worker that writes to another folder of this machine.
+                path = Path(part["path"])
+            if part.get("machine") is None or path.exists():
+                yield from lines_of(path)
+            else:
+                away.append(f"{part['name']} on {part['machine']}")
+        if away:
+            raise OSError(f"of {len(away)} parts on other machines, such as {away[0]}")
 
     def _digests(self, lines: Iterator[bytes]) -> list[tuple[bytes, bytes, bytes]] | None:
         """Key, digest and digest of the main text of pages among the next lines; None where there are no more."""

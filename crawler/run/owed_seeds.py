@@ -40,6 +40,10 @@ class OwedSeeds:
         if not self._none:
             self._reading = asyncio.create_task(self._fleet.seeds_read(), name="seeds")
 
+    def lost(self) -> bool:
+        """The store has forgotten some that it had acknowledged."""
+        return self._reading is not None and self._reading.done() and not self._reading.result()
+
     async def settled(self) -> None:
         """Until they cannot be forgotten any more; said where some may have been."""
         if self._reading is not None and not await self._reading:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from crawler.frontier.fleet import Closed, Closing, Member, Role, Session, Verdict
+from crawler.frontier.fleet import Carrying, Closed, Closing, Member, Role, Session, Verdict
 from crawler.frontier.redis.ledger import Ledger
 from crawler.frontier.redis.presence import Presence
 from crawler.frontier.redis.scripts import Script
@@ -59,6 +59,22 @@ class Fellows:
         if kept:
             self._seeds = ""
         return bool(kept)
+
+    async def carrying(self) -> Carrying:
+        return await self._carry("ask")
+
+    async def carried_over(self) -> bool:
+        await self._carry("carried")
+        while not await self._ledger.store.is_durable():
+            pass
+        return await self._carry("kept") is Carrying.DONE
+
+    async def _carry(self, step: str) -> Carrying:
+        said: bytes = await self._ledger.ask(
+            Script.CARRIER, self._ledger.clock.given, self._presence.worker, step
+        )
+        with self._ledger.unsound():
+            return Carrying(said.decode())
 
     async def amend(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
         while True:

@@ -47,8 +47,8 @@ class Ledger:
 
     @property
     def newest(self) -> float:
-        """Nothing is younger, but by a clock that was wrong: a run may last for longer than :attr:`latest`."""
-        return max(self.latest, self.clock.began())
+        """Nothing is younger, but by a clock that was wrong (a run may last for longer than :attr:`latest` lets it)."""
+        return max(self.latest, self.clock.began() + LATEST_DUE)
 
     async def ask(self, script: Script, *arguments: Argument) -> Any:
         """Ask of the run under way: of another one nothing is read, and nothing written to it."""

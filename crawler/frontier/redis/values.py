@@ -132,7 +132,7 @@ def write_robots(entry: RobotsEntry) -> str:
 
 
 def read_robots(pairs: Sequence[bytes], oldest: float, newest: float) -> dict[str, RobotsEntry]:
-    """By origin; without those that ran out before ``oldest`` or after ``newest`` (Unix seconds)."""
+    """By origin; without those that ran out before ``oldest`` or were had after ``newest`` (Unix seconds)."""
     entries = {}
     for at in range(0, len(pairs), 2):
         origin = pairs[at].decode()
