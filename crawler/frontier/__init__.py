@@ -12,7 +12,7 @@ from crawler.frontier.fleet import Carrying, Closed, Closing, Fleet, FleetFronti
 from crawler.frontier.known import Known
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.reader import StateReader, open_readonly
-from crawler.frontier.recall import Before, Carried, Earlier, Failures, Recall
+from crawler.frontier.recall import Before, Carried, Earlier, Failed, Failures, Recall
 from crawler.frontier.redis import SCHEMES
 from crawler.frontier.run_state import Run, RunFrontier, RunState, SharedFrontier
 from crawler.frontier.sqlite import SqliteFrontier
@@ -28,6 +28,7 @@ __all__ = [
     "Closed",
     "Closing",
     "Earlier",
+    "Failed",
     "Failures",
     "Fleet",
     "FleetFrontier",

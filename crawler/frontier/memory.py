@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush, nlargest
 from typing import Any
 
+from crawler.frontier.recall import Failed
 from crawler.frontier.rows import host_of
 from crawler.frontier.run_state import DEPTH_LATE, FORGET_AFTER, FORGIVE_AFTER, Run
 from crawler.model.frontier import (
@@ -430,14 +431,15 @@ class MemoryFrontier:
     async def files(self) -> Sequence[FileMark]:
         return [self._files[name] for name in sorted(self._files)]
 
-    async def failed(self, after: int, most: int) -> Sequence[tuple[int, str]]:
+    async def failed(self, after: int, most: int) -> Failed:
         """As :meth:`~crawler.frontier.recall.Failures.failed`. O(URLs)."""
         failed = sorted(
             (url.id, url.request.url)
             for url in self._urls.values()
             if url.id > after and url.request.kind is Kind.PAGE and _has_failed(url)
         )
-        return failed[:most]
+        some = failed[:most]
+        return Failed([url for _, url in some], some[-1][0] if some else None)
 
     # -- the run -----------------------------------------------------------------------------------------
 

@@ -114,10 +114,19 @@ class Recall(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """URLs that failed, and the place behind which the others are: None where there are none."""
+
+    urls: Sequence[str]
+    following: int | None
+
+
 @runtime_checkable
 class Failures(Protocol):
     """A frontier that can say which URLs failed."""
 
-    async def failed(self, after: int, most: int) -> Sequence[tuple[int, str]]:
-        """URLs of this run that failed, or ended with a 5xx or 429, by their places: those above ``after``."""
+    async def failed(self, after: int, most: int) -> Failed:
+        """URLs of this run that failed, or ended with a 5xx or 429: about ``most`` of those behind the place ``after``
+        (0: all are). One may be given twice."""
         ...

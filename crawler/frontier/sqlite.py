@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from crawler.frontier.recall import Before, Carried, Earlier, Some
+from crawler.frontier.recall import Before, Carried, Earlier, Failed, Some
 from crawler.frontier.run_state import Run
 from crawler.frontier.store import Store
 from crawler.model.frontier import (
@@ -153,8 +153,9 @@ class SqliteFrontier:
     async def below(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[str]]:
         return await self._ask(self._store.below, keys)
 
-    async def failed(self, after: int, most: int) -> Sequence[tuple[int, str]]:
-        return await self._ask(self._store.failed, after, most)
+    async def failed(self, after: int, most: int) -> Failed:
+        found = await self._ask(self._store.failed, after, most)
+        return Failed([url for _, url in found], found[-1][0] if found else None)
 
     async def add_texts(self, digests: Sequence[tuple[bytes, bytes, bytes]]) -> None:
         await self._ask(self._store.add_texts, digests)

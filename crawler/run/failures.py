@@ -25,10 +25,11 @@ async def write_failed(frontier: RunFrontier, folder: Path) -> None:
     path, made = folder / "failed.txt", folder / ".failed.txt.new"
     try:
         async with aiofiles.open(await asyncio.to_thread(_made, made), "wb") as file:
-            after = 0
-            while failed := await frontier.failed(after, _BATCH):
-                await file.write("".join(f"{url}\n" for _, url in failed).encode("utf-8", "replace"))
-                after = failed[-1][0]
+            after: int | None = 0
+            while after is not None:
+                failed = await frontier.failed(after, _BATCH)
+                await file.write("".join(f"{url}\n" for url in failed.urls).encode("utf-8", "replace"))
+                after = failed.following
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
         await asyncio.to_thread(os.replace, made, path)

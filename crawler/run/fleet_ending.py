@@ -30,6 +30,7 @@ from crawler.run.ending import (
     verdict,
     warn_of_no_contact,
 )
+from crawler.run.failures import write_failed
 from crawler.run.gate import Counted
 from crawler.run.layout import JobFolder, read_json, write_json
 from crawler.run.retention import delete_outdated
@@ -122,6 +123,7 @@ class FleetEnding:
         else:
             code, outcome, gate = STOPPED, "stopped", []
         warn_of_no_contact(self._start, counts)
+        await write_failed(self._frontier, self._folder.run(self._run_id))
         content = await self._content(outcome, Stopped.FINISHED, counts, extra, gate=gate, lacks=lacks)
         write_json(self._folder.run(self._run_id) / "run.json", content)
         if code in (FINISHED, GATED):

@@ -435,7 +435,6 @@ def test_a_recrawl_that_is_killed_goes_on(site, crawl, moment):
     [
         ({"only_changed": True, "output": "-"}, "only_changed"),
         ({"only_changed": True, "frontier": "memory"}, "only_changed"),
-        ({"only_changed": True, "frontier": "redis://store.invalid"}, "only_changed"),
         ({"only_changed": True, "no_recrawl": True}, "only_changed"),
         ({"config": {"gate": {"required": ["mailto:x"]}}}, "[gate] required"),
         ({"config": {"gate": {"max_gone": 30}}}, "1 is all of them"),

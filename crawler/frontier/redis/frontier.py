@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from crawler.frontier.packed import pack_done
-from crawler.frontier.recall import Before, Carried, Some
+from crawler.frontier.recall import Before, Carried, Failed, Some
 from crawler.frontier.redis.address import Address
 from crawler.frontier.redis.clock import ServerClock
 from crawler.frontier.redis.connection import Store
@@ -365,6 +365,9 @@ class RedisFrontier:
 
     async def below(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[str]]:
         return await self._published.below(keys)
+
+    async def failed(self, after: int, most: int) -> Failed:
+        return await self._ledger.failed(after)
 
     async def add_texts(self, digests: Sequence[tuple[bytes, bytes, bytes]]) -> None:
         await self._published.add_texts(digests)

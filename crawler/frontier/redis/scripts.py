@@ -24,6 +24,7 @@ class Script(StrEnum):
     DROP = "drop"
     EARLIER = "earlier"
     ENLIST = "enlist"
+    FAILED = "failed"
     HOSTS_BELOW = "hosts_below"
     INDEX = "index"
     JOIN = "join"
