@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crawler.frontier import Closing, Role, Verdict
-from crawler.model.frontier import FileMark
+from crawler.frontier import Carrying, Closing, Role, Verdict
+from crawler.model.frontier import FileMark, Memory
 from crawler.model.reasons import Outcome
 from tests.frontier.vocabulary import DELAY, Clock, RedisMaker, done, finish, hosts, seed, settlement
 from tests.redis_server import RedisServer
@@ -121,6 +122,65 @@ async def test_seeds_are_owed_until_somebody_has_read_the_same(maker: RedisMaker
     two = await joined(maker, clock, "two", "seeds.txt\nC")
     assert await two.fleet.seeds_read()
     assert not (await two.fleet.close_run("run", [])).owing, "somebody has started with them once more"
+
+
+@pytest.fixture
+def at_once(redis_server: RedisServer) -> Iterator[None]:
+    """What the store acknowledges is on its disk: nothing is waited for."""
+    redis_server.ask("CONFIG", "SET", "appendfsync", "always")
+    yield
+    redis_server.ask("CONFIG", "SET", "appendfsync", "everysec")
+
+
+async def test_one_carries_over_when_all_seeds_are_known(
+    at_once: None, maker: RedisMaker, clock: Clock
+) -> None:
+    one, two = await joined(maker, clock, "one", "seeds.txt\nA"), await joined(maker, clock, "two")
+    assert await one.fleet.carrying() is Carrying.WAIT, "it has not read its seeds"
+    assert await two.fleet.carrying() is Carrying.WAIT
+    assert await one.fleet.seeds_read()
+    assert await one.fleet.carrying() is Carrying.YOURS
+    assert await two.fleet.carrying() is Carrying.WAIT
+    clock.now += LIFE / 2
+    await two.take(clock.now, 0, 1)
+    clock.now += LIFE / 2 + 1
+    assert await two.fleet.carrying() is Carrying.YOURS, "who was at it is dead"
+    assert await two.fleet.carried_over()
+    three = await joined(maker, clock, "three", "seeds.txt\nA")
+    assert await three.fleet.carrying() is Carrying.DONE
+
+
+async def test_seeds_that_somebody_has_died_over_are_waited_for(maker: RedisMaker, clock: Clock) -> None:
+    await joined(maker, clock, "dead", "seeds.txt\nA")
+    clock.now += LIFE + 1
+    one = await joined(maker, clock, "one")
+    assert await one.fleet.carrying() is Carrying.OWED
+    await joined(maker, clock, "again", "seeds.txt\nA")
+    assert await one.fleet.carrying() is Carrying.WAIT
+
+
+async def test_what_is_asked_again_is_remembered_no_more(maker: RedisMaker, clock: Clock) -> None:
+    """Its record is lost with its part: what it said of a change is counted back, and it is asked whole."""
+    one, dead = await joined(maker, clock, "one"), await joined(maker, clock, "dead")
+    await dead.add([seed("a/1"), seed("a/2")])
+    (lease,) = (await dead.take(clock.now, 1, 2)).leases
+    memory = Memory('"v"', None, b"12345678", b"abcdefgh", 900, 60)
+    first, second = lease.requests
+    ended = [
+        replace(done(first), memory=memory, change="changed"),
+        replace(done(second), memory=memory, change="unchanged", withheld=True),
+    ]
+    marks = [FileMark("pages-dead-00000.ndjson", 0, 9, 1)]
+    tally = {"change.changed": 1, "change.unchanged": 1, "withheld": 1, "records": 1}
+    await dead.settle(clock.now, settlement(lease, done=ended, files=marks, tally=tally))
+    clock.now += LIFE + 1
+    assert await one.fleet.abandon("dead") == 1, "what is withheld has no record that could be lost"
+    tally = dict((await one.counts()).tally)
+    assert (tally["change.changed"], tally["change.unchanged"], tally["records"]) == (0, 1, 0)
+    known = await one.know(first.key)
+    assert known is not None
+    assert known.pending
+    assert known.request.etag is None
 
 
 async def test_limits_are_of_those_present_together(maker: RedisMaker, clock: Clock) -> None:

@@ -14,7 +14,7 @@ from crawler.frontier.redis.clock import ServerClock
 from crawler.frontier.redis.connection import Store
 from crawler.frontier.redis.scripts import Script
 from crawler.model.errors import JobActive, StorageError, UsageError
-from crawler.model.frontier import FileMark, Held
+from crawler.model.frontier import FileMark, Held, Memory
 from tests.frontier.vocabulary import (
     DELAY,
     Clock,
@@ -143,6 +143,58 @@ async def test_what_an_earlier_run_knew_is_unlinked(maker: RedisMaker, clock: Cl
     left = {key.decode().split(":", 2)[2] for key in maker.server.ask("KEYS", f"crawler:{{{maker.job}}}:1:*")}
     assert left == set()
     assert (await frontier.counts()).pending == 1200
+
+
+def keys_of(maker: RedisMaker, of: str = "*") -> set[str]:
+    found = maker.server.ask("KEYS", f"crawler:{{{maker.job}}}:{of}")
+    return {key.decode().split(":", 2)[2] for key in found}
+
+
+async def test_hosts_that_nobody_has_touched_for_long_are_forgotten(maker: RedisMaker, clock: Clock) -> None:
+    """All of them, however many: a job whose hosts are others each time does not fill its store."""
+    frontier = await maker.open()
+    await frontier.begin_run("one", clock.now)
+    await frontier.add([seed(f"h{n}/") for n in range(1200)])
+    await frontier.finish_run({"code": 0})
+    assert len(keys_of(maker, "h:*")) == 1200
+    clock.now += 31 * 86_400
+    await frontier.begin_next("two", clock.now, {}, published=True)
+    assert keys_of(maker, "h:*") == set()
+
+
+async def test_what_many_runs_leave_behind(maker: RedisMaker, clock: Clock) -> None:
+    """The last published run and the one behind it: nothing of those before."""
+    frontier = await maker.open()
+    sizes = []
+    for number in range(8):
+        await frontier.begin_next(f"run-{number}", clock.now, {}, published=number not in (0, 4))
+        await frontier.add([seed(f"h{n}/{number}") for n in range(30)])
+        clock.now += 10
+        for lease in (await frontier.take(clock.now, 99, 9)).leases:
+            moved = replace(done(lease.requests[0], 404), memory=Memory(visited=1))
+            await frontier.settle(clock.now, replace(finish(lease), done=[moved]))
+        assert await frontier.below([seed(f"h1/{number - 1}").key]) == {}
+        await frontier.finish_run({"code": 0})
+        sizes.append(len(keys_of(maker)))
+    generations = {key.split(":")[0] for key in keys_of(maker) if key[0].isdigit()}
+    assert generations == {"7", "8"}
+    assert keys_of(maker, "7:*") == {"7:urls"}
+    assert max(sizes[1:]) == min(sizes[1:])
+
+
+async def test_a_run_begins_behind_the_one_that_was_seen(maker: RedisMaker, clock: Clock) -> None:
+    """Two starts find the same run finished; the later one knows nothing of what the other has begun and finished."""
+    one, two = await maker.open("one"), await maker.open("two")
+    await one.begin_run("first", clock.now)
+    await one.finish_run({"code": 0})
+    await two.run()
+    await one.begin_next("second", clock.now, {}, published=True)
+    await one.finish_run({"code": 5})
+    with pytest.raises(ValueError, match="second"):
+        await two.begin_next("third", clock.now, {}, published=True)
+    await two.run()
+    await two.begin_next("third", clock.now, {}, published=False)
+    assert await two.remembers()
 
 
 def test_the_servers_clock_is_taken_within_its_bounds() -> None:

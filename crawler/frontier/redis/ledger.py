@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from crawler.frontier.fleet import Member, Role
-from crawler.frontier.fleet import Member
 from crawler.frontier.recall import Failed
 from crawler.frontier.redis.clock import ServerClock
 from crawler.frontier.redis.connection import Argument, Store
