@@ -37,7 +37,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Some:
+class Slice:
     """Pages of the last published run, and the place behind which the others are: None where there are none."""
 
     pages: Sequence[Earlier]
@@ -69,7 +69,7 @@ class Recall(Protocol):
         """Is there a published run to compare with?"""
         ...
 
-    async def earlier(self, after: int, most: int) -> Some:
+    async def earlier(self, after: int, most: int) -> Slice:
         """Its pages (2xx, not modified, not due), about ``most`` of those behind the place ``after`` (0: all are). One
         may be given twice."""
         ...
@@ -90,7 +90,7 @@ class Recall(Protocol):
         to."""
         ...
 
-    async def unnamed(self, after: int, most: int) -> Some:
+    async def unnamed(self, after: int, most: int) -> Slice:
         """URLs that were no pages in the last published run and that this one does not know, where a page in their
         scope has not been read again (not modified, not due) and may lead to them; by places as :meth:`earlier`."""
         ...

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from crawler.frontier.recall import Before, Carried, Earlier, Failed, Some
+from crawler.frontier.recall import Before, Carried, Earlier, Failed, Slice
 from crawler.frontier.run_state import Run
 from crawler.frontier.store import Store
 from crawler.model.frontier import (
@@ -132,8 +132,8 @@ class SqliteFrontier:
     async def remembers(self) -> bool:
         return self._store.remembers()
 
-    async def earlier(self, after: int, most: int) -> Some:
-        return _some(await self._ask(self._store.earlier, after, most))
+    async def earlier(self, after: int, most: int) -> Slice:
+        return _slice(await self._ask(self._store.earlier, after, most))
 
     async def seeds_among(self, keys: Sequence[bytes]) -> AbstractSet[bytes]:
         return await self._ask(self._store.seeds_among, keys)
@@ -144,8 +144,8 @@ class SqliteFrontier:
     async def read_whole(self) -> None:
         await self._ask(self._store.read_whole)
 
-    async def unnamed(self, after: int, most: int) -> Some:
-        return _some(await self._ask(self._store.unnamed, after, most))
+    async def unnamed(self, after: int, most: int) -> Slice:
+        return _slice(await self._ask(self._store.unnamed, after, most))
 
     async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:
         return await self._ask(self._store.recall, keys)
@@ -186,6 +186,6 @@ class SqliteFrontier:
             self._thread.shutdown(wait=False)
 
 
-def _some(pages: Sequence[Earlier]) -> Some:
+def _slice(pages: Sequence[Earlier]) -> Slice:
     """They come in the order of their ids, which are their places."""
-    return Some(pages, pages[-1].id if pages else None)
+    return Slice(pages, pages[-1].id if pages else None)

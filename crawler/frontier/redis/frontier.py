@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from crawler.frontier.packed import pack_done
-from crawler.frontier.recall import Before, Carried, Failed, Some
+from crawler.frontier.recall import Before, Carried, Failed, Slice
 from crawler.frontier.redis.address import Address
 from crawler.frontier.redis.clock import ServerClock
 from crawler.frontier.redis.connection import Store
@@ -345,7 +345,7 @@ class RedisFrontier:
     async def remembers(self) -> bool:
         return await self._published.remembers()
 
-    async def earlier(self, after: int, most: int) -> Some:
+    async def earlier(self, after: int, most: int) -> Slice:
         return await self._published.earlier(after)
 
     async def seeds_among(self, keys: Sequence[bytes]) -> AbstractSet[bytes]:
@@ -357,7 +357,7 @@ class RedisFrontier:
     async def read_whole(self) -> None:
         await self._published.read_whole()
 
-    async def unnamed(self, after: int, most: int) -> Some:
+    async def unnamed(self, after: int, most: int) -> Slice:
         return await self._published.unnamed(after)
 
     async def recall(self, keys: Sequence[bytes]) -> Mapping[bytes, Before]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from crawler.frontier.packed import unpack
-from crawler.frontier.recall import Before, Carried, Earlier, Some
+from crawler.frontier.recall import Before, Carried, Earlier, Slice
 from crawler.frontier.redis.ledger import Ledger
 from crawler.frontier.redis.scripts import Script
 from crawler.frontier.redis.values import read_request, read_validators
@@ -37,22 +37,22 @@ class Published:
     async def remembers(self) -> bool:
         return bool(await self._ledger.store.field_of_job("meta", "earlier"))
 
-    async def earlier(self, after: int) -> Some:
+    async def earlier(self, after: int) -> Slice:
         return await self._look_through(after, "pages")
 
-    async def unnamed(self, after: int) -> Some:
+    async def unnamed(self, after: int) -> Slice:
         """O(URLs of both runs): 5 microseconds each of the store's."""
         if after == 0:
             await self._to_the_end(Script.UNREAD)
         return await self._look_through(after, "unnamed")
 
-    async def _look_through(self, after: int, what: str) -> Some:
+    async def _look_through(self, after: int, what: str) -> Slice:
         cursor, rows = await self._ledger.ask(Script.EARLIER, after, what)
         with self._ledger.unsound():
             pages = [
                 _read_earlier(*rows[at : at + _EARLIER_FIELDS]) for at in range(0, len(rows), _EARLIER_FIELDS)
             ]
-        return Some(pages, None if cursor == _END else int(cursor))
+        return Slice(pages, None if cursor == _END else int(cursor))
 
     async def seeds_among(self, keys: Sequence[bytes]) -> set[bytes]:
         places = await self._ledger.ask(Script.SEEDS, b"".join(keys))
