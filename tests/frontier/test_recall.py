@@ -144,6 +144,98 @@ async def test_a_seed_that_is_none_any_more_is_told(maker: SqliteMaker | RedisMa
     assert await seeds_known(frontier) == {False}
 
 
+async def carried(frontier: Any, *, but: str = "", refused: Reason | None = None) -> None:
+    """Every page in its scope, ``but`` one, and ``refused`` all but the seed."""
+    await frontier.carry(
+        [
+            Carried(one.id, one.request.scope, refused if one.request.url != "http://a/" else None, "later")
+            for one in await all_of(frontier)
+            if one.request.url != but
+        ]
+    )
+
+
+async def asked(frontier: Any) -> dict[str, tuple[str | None, Reason | None]]:
+    leases = (await frontier.take(NOW + 99, 9, 9)).leases
+    return {
+        request.url.removeprefix("http://"): (request.etag, request.refused)
+        for lease in leases
+        for request in lease.requests
+    }
+
+
+async def test_what_is_nearer_than_it_was_is_asked_whole(maker: SqliteMaker | RedisMaker) -> None:
+    """Its links count by now, where the depth cut them."""
+    frontier = await maker.open()
+    await publish(frontier, pages=[found("a/1", 2), found("a/2", 2), found("a/3", 2)])
+    await frontier.begin_next("two", NOW, {}, published=True)
+    # One is known, and nearer, before it is carried over, one behind that.
+    await frontier.add([seed("a/"), found("a/1", 1)])
+    await carried(frontier, refused=Reason.NOT_DUE)
+    await frontier.add([found("a/2", 1), found("a/3", 2)])
+    assert await asked(frontier) == {
+        "a/": (KNOWN.etag, None),
+        "a/1": (None, None),
+        "a/2": (None, None),
+        "a/3": (KNOWN.etag, Reason.NOT_DUE),
+    }
+
+
+async def test_where_something_was_left_behind_all_is_asked_whole(maker: SqliteMaker | RedisMaker) -> None:
+    frontier = await maker.open()
+    await publish(frontier, pages=[found("a/1"), found("a/2"), found("b/1"), found("b/2")])
+    await frontier.begin_next("two", NOW, {}, published=True)
+    await frontier.add([seed("a/")])
+    await carried(frontier, but="http://b/2", refused=Reason.NOT_DUE)
+    await frontier.read_whole()
+    known = await asked(frontier)
+    assert known["a/1"] == (KNOWN.etag, Reason.NOT_DUE)
+    assert known["b/1"] == (None, None)
+
+
+@pytest.mark.parametrize("read", [False, True])
+async def test_what_nobody_has_named(maker: SqliteMaker | RedisMaker, read: bool) -> None:
+    """Where a page has not been read again it may be what leads there."""
+    frontier = await maker.open()
+    lost = Done(found("a/2"), Outcome.FAILED, Reason.TIMEOUT_BODY, None)
+    gone = Done(found("a/3"), Outcome.FETCHED, None, 404)
+    pages = [found("a/1"), found("a/2"), found("a/3"), found("b/2")]
+    await publish(frontier, pages=pages, **{"2": lost, "3": gone})
+    await frontier.begin_next("two", NOW, {}, published=True)
+    await frontier.add([seed("a/")])
+    await carried(frontier)
+    (lease,) = (await frontier.take(NOW + 99, 9, 9)).leases
+    ends = [
+        done(each) if read else Done(each, Outcome.NOT_MODIFIED, None, 304, KNOWN) for each in lease.requests
+    ]
+    await frontier.settle(NOW, replace(finish(lease), done=ends, found=[found("a/3")]))
+    found_then: list[Any] = []
+    after: int | None = 0
+    while after is not None:
+        some = await frontier.unnamed(after, 9)
+        found_then += some.pages
+        after = some.following
+    assert [one.request.url for one in found_then] == ([] if read else ["http://a/2"])
+    assert await frontier.carry([Carried(one.id, "a", whole=True) for one in found_then]) == len(found_then)
+
+
+async def test_digests_that_were_put_off(maker: SqliteMaker | RedisMaker) -> None:
+    frontier = await maker.open()
+    await frontier.begin_run("one", NOW)
+    await frontier.add([seed("a/"), seed("b/")])
+    for lease in (await frontier.take(NOW, 9, 9)).leases:
+        ends = [replace(done(lease.requests[0]), memory=replace(KNOWN, text_digest=b""))]
+        await frontier.settle(NOW, replace(finish(lease), done=ends))
+    await frontier.finish_run({"code": 0})
+    await frontier.begin_next("two", NOW, {}, published=True)
+    right, wrong = (seed("a/").key, KNOWN.digest, b"abcdefgh"), (seed("b/").key, b"another.", b"abcdefgh")
+    for _ in range(2):
+        await frontier.add_texts([right, wrong])
+    before = await frontier.recall([right[0], wrong[0]])
+    assert before[right[0]].memory == KNOWN
+    assert before[wrong[0]].memory.text_digest == b""
+
+
 async def test_a_host_of_the_published_run_is_kept_but_not_its_pace(maker: SqliteMaker | RedisMaker) -> None:
     frontier = await maker.open()
     await publish(frontier, pages=[found("a/1")])
