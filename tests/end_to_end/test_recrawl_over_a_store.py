@@ -170,6 +170,21 @@ def test_two_machines_and_one_is_killed_in_the_middle(site, dns, crawl, store, t
 
 
 @pytest.mark.slow
+def test_several_processes_of_one_command(site, dns, crawl, store) -> None:
+    """Their lead reads the seeds and carries over, before they begin, and looks once more behind them."""
+    every = build(site)
+    seeds = [versions.site.url("/p/0") for versions in every]
+    given = options(dns, store, processes=2)
+    assert crawl(seeds, **given).code == 0
+    said = change(every)
+    ended = crawl(seeds, **given)
+    assert ended.code == 0, ended
+    assert {url: record["change"] for url, record in ended.by_url.items()} == said
+    assert sum(versions.statuses[200] for versions in every) == 2 * HOSTS
+    is_sound(ended, store)
+
+
+@pytest.mark.slow
 def test_nobody_asks_before_all_seeds_are_known(site, dns, crawl, store, tmp_path) -> None:
     """Also where whoever reads them dies over them: the others wait for a while, and the next start makes it whole."""
     every, folder = build(site), tmp_path / "machines"

@@ -76,7 +76,9 @@ def test_one_worker_over_a_store(site, dns, crawl, store) -> None:
     assert keys
     assert all(key.startswith(b"crawler:{seeds}:") for key in keys), "one slot of a Cluster"
     left = [key for key in keys if key.startswith(b"crawler:{seeds}:1:")]
-    assert left == [b"crawler:{seeds}:1:urls"], "what the first run knew is gone, but for what it is compared by"
+    assert left == [b"crawler:{seeds}:1:urls"], (
+        "what the first run knew is gone, but for what it is compared by"
+    )
 
 
 def test_killed_and_run_again(site, dns, crawl, store) -> None:
