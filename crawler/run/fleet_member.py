@@ -6,6 +6,7 @@ has come to itself it tells its lead, not the store.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -31,12 +32,13 @@ from crawler.run.sinks import make_sink
 async def crawl_store(orders: Orders, place: InStore, pipe: Pipe) -> Mapping[str, Any]:
     """Until the run is over, or this is stopped: the last report."""
     settings = orders.settings
+    # Its lead sees the same, and says it.
+    logging.getLogger("crawler.frontier.store").setLevel(logging.ERROR)
     async with AsyncExitStack() as stack:
         frontier = await open_frontier(
             settings.frontier.url,
             Path(),
             longest_delay(settings),
-            # What is wrong with the store the lead has said.
             shared=Shared(orders.job, place.seat, settings.frontier.lease, warn=lambda text: None),
         )
         stack.push_async_callback(frontier.close)

@@ -50,7 +50,7 @@ async def team_crawl(
         frontier,
         # Bytes are those of all workers of the run, which the store counts.
         replace(settings, limits=replace(settings.limits, max_bytes=None)),
-        HiringInStore(seats, guard),
+        HiringInStore(frontier, seats, guard),
         job=start.job,
         run_id=run.run_id,
         folder=folder.run(run.run_id),

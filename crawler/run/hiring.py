@@ -8,7 +8,7 @@ from typing import Protocol
 
 from crawler.engine.allowance import Board
 from crawler.engine.clock import clock_offset
-from crawler.frontier import SharedFrontier
+from crawler.frontier import FleetFrontier, SharedFrontier
 from crawler.model.settings import Settings
 from crawler.run.lock import Lock
 from crawler.run.orders import InState, InStore
@@ -74,7 +74,8 @@ class HiringInStore:
     """Over a store: each joins the run by itself, in the seat that we keep for it. So whoever comes after a dead one
     goes on with its part, and frees its hosts. ``guard``: the lock of the job's folder."""
 
-    def __init__(self, seats: Sequence[Seat], guard: Lock) -> None:
+    def __init__(self, frontier: FleetFrontier, seats: Sequence[Seat], guard: Lock) -> None:
+        self._frontier = frontier
         self._seats = seats
         self._guard = guard
 
@@ -85,6 +86,8 @@ class HiringInStore:
         return [self._guard.descriptor, self._seats[place].lock.descriptor]
 
     async def hire(self, place: int) -> InStore:
+        # Who begins while the store is away finds none, and that would be the end: an outage is waited for here.
+        await self._frontier.run()
         return InStore(self._seats[place].id)
 
     async def dismiss(self, hired: InState | InStore) -> None:

@@ -198,17 +198,24 @@ def test_killed_and_finished_by_another_number(site, dns, crawl, store, fleet, f
 
 
 @pytest.mark.slow
-def test_the_store_is_killed_and_started_again(site, dns, crawl, store, fleet) -> None:
+@pytest.mark.parametrize("one_dies", [False, True], ids=["the store", "a worker meanwhile"])
+def test_the_store_is_killed_and_started_again(site, dns, crawl, store, fleet, one_dies) -> None:
     seeds = build(site, pace := Pace(0.1), HOSTS, PAGES)
     running = fleet.run("a", seeds, processes=2, config=SHORT)
     all_work(fleet, 2, running)
     site.wait_for_requests(HOSTS * PAGES // 3)
     store.kill()
     running.wait_to_hear("the store is away")
+    if one_dies:
+        os.kill(children(running.pid)[0], signal.SIGKILL)
+        running.wait_to_hear("a worker died and is started again")
     store.start()
     pace.go_on()
-    is_one_command(fleet, site, running.wait(), 2)
+    ended = running.wait()
+    is_one_command(fleet, site, ended, 2)
     assert too_soon(site, killed=True) == {}
+    away = [json.loads(line) for line in ended.stderr.splitlines() if "the store is" in line]
+    assert not any("worker" in line for line in away), "said once, not by each of them"
 
 
 @pytest.mark.slow

@@ -25,7 +25,8 @@ except ImportError as error:
         "[frontier] url: a shared frontier needs the extra `redis`: pip install 'crawler[redis]'"
     ) from error
 
-log = logging.getLogger("crawler.frontier")
+#: That the store is away, and back: all workers of a machine see the same.
+log = logging.getLogger("crawler.frontier.store")
 
 T = TypeVar("T")
 #: Of a script; one that is called is as it is at each try.
