@@ -245,7 +245,7 @@ class Circuit:
             for _ in range(workers)
         ]
         if isinstance(frontier, Expiring):
-            frontier.on_expired = self._lose_all
+            frontier.on_expired = self._lose
             frontier.on_recalled = self._recall
             self.bench.holds = partial(frontier.holds, settings.http.connect_timeout)
 
@@ -267,10 +267,9 @@ class Circuit:
         self.replenisher.news()
         self.feeder.wake.set()
 
-    def _lose_all(self) -> None:
-        """All leases have run out. What came under them the frontier will refuse, and be taken again."""
-        for visit in list(self.bench.visits.values()):
-            self.bench.lose(visit)
+    def _lose(self, lapsed: int | None) -> None:
+        """Leases have run out. What came under them the frontier will refuse, and be taken again."""
+        self.bench.lose_up_to(lapsed)
         self._settled()
 
     def _recall(self, hosts: Sequence[str]) -> None:

@@ -312,10 +312,17 @@ class Crawler:
 
     async def _nothing_left(self) -> bool:
         """Nothing in hand, nothing on its way, nothing pending in the frontier."""
-        if len(self._bench) or not self._circuit.idle or self._settler.unsettled or self._replenisher.looking:
+        if self._has_work():
             return False
         self._counts = await self._frontier.counts()
-        return self._counts.left == 0 and not await self._more_was_known()
+        # In a fleet others may have brought some meanwhile: a look cut off now would leave hosts leased for good.
+        return self._counts.left == 0 and not self._has_work() and not await self._more_was_known()
+
+    def _has_work(self) -> bool:
+        """Is anything in hand, or on its way to be?"""
+        return bool(
+            len(self._bench) or not self._circuit.idle or self._settler.unsettled or self._replenisher.looking
+        )
 
     async def _more_was_known(self) -> bool:
         """All is done: is there something that only the last published run knows of?"""

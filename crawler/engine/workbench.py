@@ -206,6 +206,8 @@ class Workbench:
         self.on_left: Callable[[Visit], None] | None = None
         #: Do the leases outlast what a request needs to be sent? None: they do not run out.
         self.holds: Callable[[], bool] | None = None
+        #: Leases up to this token have run out.
+        self.lapsed = 0
         self.in_flight = 0
         #: When the first host came.
         self._began = math.inf
@@ -224,6 +226,9 @@ class Workbench:
         self._began = min(self._began, now)
         visit = self.visits.get(lease.host)
         invited: list[Request] = []
+        if lease.token <= self.lapsed:
+            # It ran out while its answer was on its way to us.
+            return None
         if lease.refill and (visit is None or visit.token != lease.token):
             # Its lease was lost while we asked for more.
             return None
@@ -505,6 +510,14 @@ class Workbench:
         waiting = list(visit.aux)
         visit.aux.clear()
         self._rehome(visit, waiting)
+
+    def lose_up_to(self, lapsed: int | None) -> None:
+        """Leases have run out: up to this token; None: all in hand. O(hosts in hand)."""
+        if lapsed is not None:
+            self.lapsed = max(self.lapsed, lapsed)
+        for visit in list(self.visits.values()):
+            if lapsed is None or visit.token <= lapsed:
+                self.lose(visit)
 
     def _rehome(self, visit: Visit, waiting: Iterable[AuxRequest]) -> None:
         for aux in waiting:

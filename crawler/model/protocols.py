@@ -68,8 +68,8 @@ class Frontier(Protocol):
 class Expiring(Protocol):
     """What a frontier has beside that whose leases run out when it has not heard of their holder for a while."""
 
-    #: Called when all leases in hand have run out: others may hold those hosts by now.
-    on_expired: Callable[[], None] | None
+    #: Called where leases have run out, and others may hold those hosts: up to which token, None: all in hand.
+    on_expired: Callable[[int | None], None] | None
     #: Called with hosts in our hands that others want, to be given back when what is in flight has come.
     on_recalled: Callable[[Sequence[str]], None] | None
 

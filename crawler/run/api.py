@@ -113,6 +113,7 @@ class Crawl:
             settings.frontier.url,
             _STATE,
             longest_delay(settings),
+            self._plan.clock,
             shared=Shared(
                 settings.crawl.job or "",
                 secrets.token_hex(16),

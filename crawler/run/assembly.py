@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 
 from crawler.content.robots import product_token
 from crawler.engine.allowance import Allowance
-from crawler.engine.clock import Clock
+from crawler.engine.clock import Clock, steady_clock
 from crawler.engine.crawler import Crawler
 from crawler.engine.recrawl import Recrawl
 from crawler.engine.sitemap_desk import listed_sitemaps
@@ -43,6 +43,8 @@ class Plan:
     scope: ScopeRules
     agent: str
     budget: Budget
+    #: By which the frontier keeps when a host is due, and the engine asks it: two would part when one is put right.
+    clock: Clock = field(default_factory=steady_clock)
 
     @classmethod
     def of(cls, settings: Settings) -> Plan:
@@ -155,7 +157,7 @@ class Plan:
                     workers=self.budget.workers,
                     wire=session.wire,
                     allowance=allowance,
-                    clock=clock,
+                    clock=clock if clock is not None else self.clock,
                     scope_rule=scope_rule,
                     next_visit=next_visit,
                     on_result=on_result,

@@ -104,6 +104,7 @@ async def _to_files(start: Start) -> Ending:
             settings.frontier.url,
             folder.state,
             longest_delay(settings),
+            start.plan.clock,
             members=processes,
         )
         stack.push_async_callback(frontier.close)
@@ -160,6 +161,7 @@ async def _to_stdout(start: Start) -> Ending:
             url,
             Path(),
             longest_delay(start.settings),
+            start.plan.clock,
             shared=shared(start, secrets.token_hex(16), alone=True),
         )
         stack.push_async_callback(frontier.close)

@@ -68,6 +68,7 @@ async def to_store(start: Start) -> Ending:
             settings.frontier.url,
             folder.state,
             longest_delay(settings),
+            start.plan.clock,
             shared=_of_seats(start, [seat.id for seat in seats]),
         )
         stack.push_async_callback(frontier.close)

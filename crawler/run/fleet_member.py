@@ -31,7 +31,7 @@ from crawler.run.sinks import make_sink
 
 async def crawl_store(orders: Orders, place: InStore, pipe: Pipe) -> Mapping[str, Any]:
     """Until the run is over, or this is stopped: the last report."""
-    settings = orders.settings
+    settings, plan = orders.settings, Plan.of(orders.settings)
     # Its lead sees the same, and says it.
     logging.getLogger("crawler.frontier.store").setLevel(logging.ERROR)
     async with AsyncExitStack() as stack:
@@ -39,6 +39,7 @@ async def crawl_store(orders: Orders, place: InStore, pipe: Pipe) -> Mapping[str
             settings.frontier.url,
             Path(),
             longest_delay(settings),
+            plan.clock,
             shared=Shared(orders.job, place.seat, settings.frontier.lease, warn=lambda text: None),
         )
         stack.push_async_callback(frontier.close)
@@ -49,7 +50,6 @@ async def crawl_store(orders: Orders, place: InStore, pipe: Pipe) -> Mapping[str
         is_ours = run is not None and run.run_id == orders.run_id
         # A run that is over by now has nothing for one that was started again.
         if is_ours and await frontier.fleet.enlist(name_of(place.seat), who, "", Role.LED):
-            plan = Plan.of(settings)
             marks = await frontier.files()
             sink = make_sink(
                 plan, orders.job, orders.run_id, orders.folder, marks, worker=name_of(place.seat)

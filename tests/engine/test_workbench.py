@@ -266,6 +266,20 @@ def test_nothing_is_sent_under_a_lease_that_is_lost_and_who_waits_for_it_waits_o
     assert hosts.pop_due(NOW) is anew
 
 
+def test_leases_that_have_run_out_are_not_taken_up_and_later_ones_are_kept():
+    hosts = bench()
+    first = hosts.admit(lease("a", "1"), NOW)
+    later = hosts.admit(replace(lease("b", "1"), token=8), NOW)
+    hosts.lose_up_to(7)
+    assert (first.lost, later.lost) == (True, False)
+    assert hosts.visits == {"b": later}
+    assert hosts.admit(replace(lease("a", "1"), token=7), NOW) is None, "its answer was on its way"
+    assert hosts.admit(replace(lease("a", "1"), token=9), NOW) is not None
+    hosts.lose_up_to(None)
+    assert len(hosts) == 0
+    assert hosts.admit(replace(lease("a", "1"), token=10), NOW) is not None
+
+
 def test_a_host_that_the_frontier_gives_twice_is_held_under_the_later_lease():
     hosts = bench()
     first = hosts.admit(lease("a", "1"), NOW)

@@ -69,14 +69,82 @@ async def test_a_late_sign_of_life_takes_no_lease_up_again(maker: RedisMaker, cl
     frontier = await maker.open()
     await frontier.add([seed("a/1"), seed("b/1")])
     (lease, _) = (await frontier.take(clock.now, 9, 9)).leases
-    heard = []
-    frontier.on_expired = lambda: heard.append(True)
+    heard: list[int | None] = []
+    frontier.on_expired = heard.append
     clock.now += LIFE + 1
     taken = await frontier.take(clock.now, 9, 9, held=[Held("a", lease.token, frozenset())])
-    assert (taken.leases, heard) == ([], [True])
+    assert (taken.leases, [token >= lease.token for token in heard]) == ([], [True])
     assert (await frontier.settle(clock.now, finish(lease))).lost == ["a"]
     assert hosts((await frontier.take(clock.now + DELAY, 9, 9)).leases) == ["a", "b"]
-    assert heard == [True]
+    assert len(heard) == 1
+
+
+async def test_each_answer_says_that_leases_have_run_out(maker: RedisMaker, clock: Clock) -> None:
+    """The first may come after the second: with that one alone the worker would think its old leases good again."""
+    frontier = await maker.open()
+    await frontier.add([seed("a/1"), seed("b/1")])
+    (old, _) = (await frontier.take(clock.now, 9, 9)).leases
+    ask = frontier._store.ask
+    heard: list[int | None] = []
+    frontier.on_expired = heard.append
+    clock.now += LIFE + 1
+    # Asked by another connection; its answer is still on its way.
+    await ask(Script.BEAT, frontier._clock.given, frontier._presence.worker, LIFE, DELAY, "")
+    (new,) = (await frontier.take(clock.now + DELAY, 1, 9)).leases
+    assert [old.token <= token < new.token for token in heard] == [True], (
+        "and what was leased since is not of those"
+    )
+    await frontier._presence._beat()
+    assert (await frontier.settle(clock.now, settlement(new, hosts=[give_back(new)]))).written
+    assert len(heard) == 1
+
+
+async def test_a_settlement_asked_again_after_a_long_silence_says_so(maker: RedisMaker, clock: Clock) -> None:
+    """It was written; its answer was lost; meanwhile leases have run out."""
+    frontier = await maker.open()
+    await frontier.add([seed("a/1"), seed("b/1")])
+    (a, b) = (await frontier.take(clock.now, 9, 9)).leases
+    heard: list[int | None] = []
+    frontier.on_expired = heard.append
+    ask = frontier._store.ask
+
+    async def ask_again(script: Script, *arguments: str | bytes | int | float) -> object:
+        await ask(script, *arguments)
+        clock.now += LIFE + 1
+        return await ask(script, frontier._clock.given, *arguments[1:])
+
+    frontier._store.ask = ask_again  # type: ignore[method-assign]
+    assert (await frontier.settle(clock.now, finish(a))).written
+    assert [token >= b.token for token in heard if token is not None] == [True]
+
+
+async def test_a_sign_of_life_leaves_no_half_of_a_job_in_a_store_that_was_emptied(
+    maker: RedisMaker, clock: Clock
+) -> None:
+    frontier = await maker.open("one")
+    await frontier.add([seed("a/1")])
+    for key in maker.server.ask("KEYS", f"crawler:{{{maker.job}}}:*"):
+        maker.server.ask("DEL", key)
+    await frontier._presence._beat()
+    await frontier._store.ask(Script.DROP, frontier._clock.given, frontier._presence.worker, DELAY, "")
+    again = await maker.open("two")
+    await again.begin_run("r", clock.now)
+    assert (await again.counts()).pending == 0
+
+
+async def test_a_heartbeat_that_has_ended_ends_the_crawl(maker: RedisMaker, clock: Clock) -> None:
+    """It would else go on without being allowed to ask anything."""
+    frontier = await maker.open()
+
+    async def fails() -> None:
+        raise StorageError("its memory is full")
+
+    frontier._presence._tasks.append(task := asyncio.create_task(fails()))
+    await asyncio.wait({task})
+    with pytest.raises(StorageError, match="memory"):
+        await frontier.counts()
+    with pytest.raises(StorageError, match="memory"):
+        await frontier.take(clock.now, 1, 1)
 
 
 async def test_who_starts_in_a_place_knows_that_the_one_before_is_dead(
@@ -207,8 +275,13 @@ def test_the_servers_clock_is_taken_within_its_bounds() -> None:
     assert clock.asked(1001.0) == pytest.approx(5000.9)
     assert clock.heard(5001.1) == pytest.approx(1001.2)
     assert (clock.told(0.0), clock.heard(0.0)) == (0.0, 0.0)
-    clock.learn(ours.now - 1.0, 6000.0)
+    clock.learn(ours.now - 1.0, 5000.1)
     assert clock.told(1001.0) == 5001.1, "a worse sample does not replace a better one"
+    clock.learn(ours.now - 1.0, 6000.0)
+    assert clock.told(1001.0) == 6001.8, "unless it cannot be true beside it"
+    ours.now += 0.5
+    clock.learn(ours.now - 1.0, 4000.0)
+    assert clock.told(1001.0) == pytest.approx(4001.3)
 
 
 def test_addresses_are_read() -> None:

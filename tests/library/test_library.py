@@ -10,8 +10,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,11 +34,13 @@ from crawler import (
     UsageError,
     crawl,
 )
+from crawler.engine.clock import clock_offset, steady_clock
 from crawler.engine.crawler import Stopped
 from crawler.model.settings import Crawl as CrawlSettings
-from crawler.model.settings import FrontierSettings, HostOverride, Http, Output, Politeness, Scope
+from crawler.model.settings import FrontierSettings, HostOverride, Http, Output, Politeness, Robots, Scope
 from crawler.run.api import MOST_WAITING
 from crawler.run.lock import Lock
+from tests.redis_server import RedisServer
 from tests.servers import Site, html, reply
 from tests.sink.test_contract import ListSink
 
@@ -418,6 +422,27 @@ async def test_a_frontier_in_a_file_has_one_crawl_at_a_time(site: Site, tmp_path
     await asyncio.gather(first, return_exceptions=True)
     site.page("/held")
     await Crawl([site.url("/")], ListSink(), settings).run()
+
+
+async def test_frontier_and_engine_go_by_one_clock(site: Site, tmp_path: Path) -> None:
+    """A store keeps due times by its own clock, told by how far that is from ours: that which the engine goes by, and
+    which is never put right while it runs (here it is an hour fast)."""
+    site.page("/1")
+    store = RedisServer(tmp_path).start()
+    try:
+        made = loopback(
+            crawl=CrawlSettings(workers=8, job="j"),
+            frontier=FrontierSettings(url=store.url),
+            politeness=Politeness(delay=0.1),
+            robots=Robots(obey=False),
+        )
+        one = Crawl([site.url("/1")], ListSink(), made)
+        one._plan = replace(one._plan, clock=steady_clock(clock_offset() + 3600))
+        assert (await one.run()).counts.final == 1
+        due = float(store.ask("HGET", "crawler:{j}:h:127.0.0.1", "d"))
+        assert due - time.time() < 10.0
+    finally:
+        store.kill()
 
 
 async def test_the_state_of_a_job_is_locked_as_the_job_is(site: Site, tmp_path: Path) -> None:

@@ -40,8 +40,11 @@ class ServerClock:
             return
         ended = self._clock()
         error, now = ended - began, time.monotonic()
-        if error <= self._error or now - self._at > _GOOD_FOR:
-            self._lower, self._upper = said - ended, said - began
+        lower, upper = said - ended, said - began
+        # Where the two leave no room for a moment that was both, one of the clocks has been put right.
+        is_old = now - self._at > _GOOD_FOR or upper < self._lower or lower > self._upper
+        if error <= self._error or is_old:
+            self._lower, self._upper = lower, upper
             self._error, self._at = error, now
 
     def told(self, ours: float) -> float:

@@ -114,12 +114,12 @@ class RedisFrontier:
         return self._salt
 
     @property
-    def on_expired(self) -> Callable[[], None] | None:
-        """Called when all leases in hand have run out: others may hold those hosts by now."""
+    def on_expired(self) -> Callable[[int | None], None] | None:
+        """Called where leases have run out, and others may hold those hosts: up to which token, None: all in hand."""
         return self._presence.on_expired
 
     @on_expired.setter
-    def on_expired(self, told: Callable[[], None] | None) -> None:
+    def on_expired(self, told: Callable[[int | None], None] | None) -> None:
         self._presence.on_expired = told
 
     def holds(self, seconds: float) -> bool:
@@ -151,9 +151,10 @@ class RedisFrontier:
         held: Sequence[Held] = (),
         wanted: Sequence[str] = (),
     ) -> Taken:
+        self._presence.require()
         asked = [(one.host, one.token, list(one.keys)) for one in held]
         began, question = self._clock.began(), self._next_question()
-        leases, next_due, said, late, present, recalled = await self._ledger.ask(
+        leases, next_due, said, lapsed, present, recalled = await self._ledger.ask(
             Script.TAKE,
             self._clock.given,
             repr(self._clock.asked(now)),
@@ -171,8 +172,7 @@ class RedisFrontier:
         )
         self._clock.learn(began, float(said))
         self.fleet.present = max(1, present)
-        if late:
-            self._presence.lost_all()
+        self._presence.hear(lapsed)
         read = [self._read_lease(*values) for values in leases]
         await self._add_domains(read)
         return Taken(
@@ -229,7 +229,7 @@ class RedisFrontier:
             first = first[:_ROWS]
         remembered = [pack_done(done) for done in settlement.done]
         question = self._next_question()
-        lost, moved, new, grown, late, domains, recalled = await self._ledger.ask(
+        lost, moved, new, grown, lapsed, domains, recalled = await self._ledger.ask(
             Script.SETTLE,
             self._clock.given,
             self._presence.worker,
@@ -242,8 +242,7 @@ class RedisFrontier:
             self._presence.delay,
             b"".join(remembered),
         )
-        if late:
-            self._presence.lost_all()
+        self._presence.hear(lapsed)
         if recalled and self.on_recalled is not None:
             self.on_recalled([host.decode() for host in recalled])
         if not (lost or moved) and any(mark.closed for mark in settlement.files):
@@ -274,6 +273,7 @@ class RedisFrontier:
 
     async def counts(self) -> Counts:
         """O(1). While the store is away, as it was when last asked."""
+        self._presence.require()
         return await self._ledger.counts()
 
     async def loads(self, most: int) -> Sequence[HostLoad]:

@@ -44,8 +44,10 @@ class Presence:
         self._tasks: list[asyncio.Task[None]] = []
         #: By the server's clock: what it may have forgotten of who was asked when is a delay old.
         self.quiet_until = 0.0
-        #: Called when all leases in hand have run out: others may hold those hosts by now.
-        self.on_expired: Callable[[], None] | None = None
+        #: The last token given when our leases last ran out: nothing up to it is ours.
+        self._lapsed = 0
+        #: Called where leases have run out, and others may hold those hosts: up to which token, None: all in hand.
+        self.on_expired: Callable[[int | None], None] | None = None
         #: To be called where the store has forgotten that this worker crawls; None: it doesn't.
         self.on_forgotten: Callable[[], Awaitable[None]] | None = None
 
@@ -81,19 +83,34 @@ class Presence:
         """Do our leases outlast the next ``seconds``, as far as we know? By the monotonic clock."""
         return time.monotonic() + seconds < self._alive_until
 
-    def lost_all(self) -> None:
-        log.warning(
-            f"{self._store}: it has not heard of this worker for {self.life:.0f} s: leases have run out"
-        )
-        self._tell_lost()
+    def require(self) -> None:
+        """Raises what has ended the heartbeat or the watch over the wire: without them a worker would sit there for
+        good, with hosts that it may not ask."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    def hear(self, lapsed: bytes) -> None:
+        """Each answer says up to which token our leases have run out, in whatever order they come: what was leased
+        since is ours."""
+        if int(lapsed) <= self._lapsed:
+            return
+        if self.quiet_until < math.inf:
+            # Else we have just said so ourselves.
+            log.warning(
+                f"{self._store}: it has not heard of this worker for {self.life:.0f} s: leases have run out"
+            )
+        self._lose(int(lapsed))
 
     async def _note_start(self) -> None:
         # A clock of a test's own says nothing of when the store was started.
         self.quiet_until = 0.0 if self._clock.given else await self._store.booted() + self.delay
 
-    def _tell_lost(self) -> None:
+    def _lose(self, lapsed: int | None) -> None:
+        if lapsed is not None:
+            self._lapsed = max(self._lapsed, lapsed)
         if self.on_expired is not None:
-            self.on_expired()
+            self.on_expired(lapsed)
 
     async def _live(self) -> None:
         while True:
@@ -112,23 +129,30 @@ class Presence:
             # At once, and not when they have gone back: a heartbeat that comes before that would let them be asked
             # after the moment from which the store counts their delay. Nor may a question that waits take new ones.
             self._alive_until, self.quiet_until = 0.0, math.inf
-            self._tell_lost()
-            while await self._store.ask(Script.DROP, self._clock.given, self.worker, self.delay, ""):
-                pass
+            self._lose(None)
+            left = 1
+            while left:
+                left, lapsed = await self._store.ask(
+                    Script.DROP, self._clock.given, self.worker, self.delay, ""
+                )
+                # What was on its way to us meanwhile has gone back too.
+                self._lose(int(lapsed))
             await self._note_start()
-            self._tell_lost()
             with suppress(StorageAway):
                 await self._beat()
 
     async def _beat(self) -> None:
         sent, began = time.monotonic(), self._clock.began()
         # Of whatever run: presence is of the job.
-        said, late, is_known = await self._store.ask_once(
+        said, lapsed, is_known = await self._store.ask_once(
             Script.BEAT, self._clock.given, self.worker, self.life, self.delay, ""
         )
         self._clock.learn(began, float(said))
-        if late:
-            self.lost_all()
+        if self._lapsed:
+            self.hear(lapsed)
+        else:
+            # Who has just come has lost nothing.
+            self._lapsed = int(lapsed)
         self._alive_until = sent + self.life
         if not is_known and self.on_forgotten is not None:
             await self.on_forgotten()

@@ -8,7 +8,7 @@
 --              r:<host>       origin -> robots.txt
 --              hosts          every host, by when it was last touched
 --              workers        incarnations, by when they expire;  work those of them that crawl
---              w:<worker>     who it is, what it was last answered
+--              w:<worker>     who it is, what it was last answered, the last token given when it last lost its leases
 --              held:<worker>  host -> token
 --              wanted         hosts that somebody asks for by name, by when last;  short workers that lack hosts, likewise
 --              stale          generations whose keys are still to be unlinked
@@ -233,18 +233,36 @@ local function crawls(worker)
   if redis.call('HGET', P .. 'w:' .. worker, 'role') ~= 'lead' then redis.call('SADD', P .. 'work', worker) end
 end
 
--- A sign of life. 1 where it comes too late: leases that have run out are not taken up again, all go back.
+-- A token that none given before is above, and all given later are. Never used twice, also when the store forgets what it
+-- acknowledged: its clock goes on.
+local function latest_token(at, more)
+  local given = tonumber(redis.call('HGET', KEYS[1], 'token') or '0') + more
+  local token = whole(math.max(given, math.floor(at * 1000000)))
+  -- A store that was emptied has no job any more, and half of one would be damage.
+  if redis.call('HEXISTS', KEYS[1], 'schema') == 1 then redis.call('HSET', KEYS[1], 'token', token) end
+  return token
+end
+
+-- All that `worker` has been given until now is no longer its own. It is told with every answer from here on: they may
+-- overtake each other on their way.
+local function lapse(worker, at)
+  redis.call('HSET', P .. 'w:' .. worker, 'lapsed', latest_token(at, 0))
+end
+
+-- A sign of life. Where it comes too late leases that have run out are not taken up again: all go back. Up to which
+-- token has it lost what it was given?
 local function beat(worker, at, life, delay)
   local until_ = redis.call('ZSCORE', P .. 'workers', worker)
   local late = not until_ or tonumber(until_) <= at
   if late then
     give_up(worker, at, delay, 1000000000)
+    lapse(worker, at)
     redis.call('HDEL', P .. 'w:' .. worker, 'question')
     redis.call('PERSIST', P .. 'w:' .. worker)
     if redis.call('HGET', P .. 'w:' .. worker, 'working') == '1' then crawls(worker) end
   end
   redis.call('ZADD', P .. 'workers', at + life, worker)
-  return late and 1 or 0
+  return redis.call('HGET', P .. 'w:' .. worker, 'lapsed') or '0'
 end
 
 local function rank(url)

@@ -4,9 +4,14 @@ local at = clock(ARGV[1])
 local worker, question = ARGV[2], ARGV[3]
 local said = cjson.decode(ARGV[5])
 local answers = P .. 'w:' .. worker
-local late = beat(worker, at, tonumber(ARGV[4]), tonumber(ARGV[9]))
+local lapsed = beat(worker, at, tonumber(ARGV[4]), tonumber(ARGV[9]))
 local before = redis.call('HMGET', answers, 'settled', 'answer')
-if before[1] == question then return cmsgpack.unpack(before[2]) end
+if before[1] == question then
+  local answer = cmsgpack.unpack(before[2])
+  -- It may have been silent since.
+  answer[5] = lapsed
+  return answer
+end
 
 local hosts, lost, moved = {}, {}, {}
 local function host(name)
@@ -33,7 +38,7 @@ for _, mark in ipairs(said.files) do
   end
   ends[name] = string.match(mark[3], '^%d+')
 end
-if #lost + #moved > 0 then return {lost, moved, 0, {}, late, {}, {}} end
+if #lost + #moved > 0 then return {lost, moved, 0, {}, lapsed, {}, {}} end
 
 local touched, written = {}, {}
 local remembered = 0
@@ -120,6 +125,6 @@ if said.part ~= '' then
 end
 for name, more in pairs(said.tally) do tally(name, more) end
 write_counts()
-local answer = {lost, moved, new, grown, late, domains, recalled(worker, at)}
+local answer = {lost, moved, new, grown, lapsed, domains, recalled(worker, at)}
 redis.call('HSET', answers, 'settled', question, 'answer', cmsgpack.pack(answer))
 return answer

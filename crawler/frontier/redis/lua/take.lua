@@ -1,12 +1,12 @@
 -- ARGV: clock, now, worker, question, life, delay, hosts, urls a host, held (host, token, number of keys), their keys,
 -- wanted, until when a store that was restarted gives none, and those that pause still later. O(hosts leased + URLs given + keys held), and 200 hosts of a dead worker. Leases, when the next host is due,
--- the clock, whether this came late, how many crawl, and which hosts of ours others want.
+-- the clock, up to which token its leases are lost, how many crawl, and which hosts of ours others want.
 local at = clock(ARGV[1])
 local now, worker, question = ARGV[2], ARGV[3], ARGV[4]
 local most, limit = tonumber(ARGV[7]), tonumber(ARGV[8])
 local quiet = tonumber(ARGV[12])
 local answers = P .. 'w:' .. worker
-local late = beat(worker, at, tonumber(ARGV[5]), tonumber(ARGV[6]))
+local lapsed = beat(worker, at, tonumber(ARGV[5]), tonumber(ARGV[6]))
 reap(at, tonumber(ARGV[6]), 200)
 
 local function give(h, token, held, many, refill)
@@ -61,9 +61,7 @@ if redis.call('HGET', answers, 'question') == question then
     if held[i + 1] == token then leases[#leases + 1] = give(load_host(held[i]), token, {}, 0, 0) end
   end
 else
-  -- Never used twice, also when the store forgets what it acknowledged: its clock goes on.
-  local token = whole(math.max(tonumber(redis.call('HGET', KEYS[1], 'token') or '0') + 1, math.floor(at * 1000000)))
-  redis.call('HSET', KEYS[1], 'token', token)
+  local token = latest_token(at, 1)
   redis.call('HSET', answers, 'question', question, 'token', token)
   local chosen = {}
   for _, name in ipairs(cjson.decode(ARGV[11])) do
@@ -122,5 +120,5 @@ else
   for _, h in ipairs(chosen) do leases[#leases + 1] = give(h, token, {}, 0, 0) end
 end
 write_counts()
-return {leases, redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2] or false, exact(at), late,
+return {leases, redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2] or false, exact(at), lapsed,
   redis.call('SCARD', P .. 'work'), recalled(worker, at)}
