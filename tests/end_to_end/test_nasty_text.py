@@ -12,8 +12,6 @@ import os
 import pty
 import random
 import re
-import subprocess
-import sys
 import termios
 import threading
 from pathlib import Path
@@ -24,6 +22,7 @@ import pytest
 from crawler.content.page import read_page
 from crawler.sink.line import encode
 from tests.servers import Reply, Site, reply
+from tests.servers.zygote import fork
 
 #: What does harm alone; all of it ends up beside ordinary letters.
 ATOMS = [
@@ -185,15 +184,8 @@ def on_a_terminal(folder: Path, *words: str) -> tuple[int, bytes]:
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(Path.cwd())}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "crawler", *words],
-        cwd=folder,
-        env=environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
+    environment = {**os.environ, "TERM": "xterm"}
+    process = fork(words, folder, environment, [theirs] * 3)
     os.close(theirs)
     try:
         code = process.wait(100)

@@ -14,6 +14,7 @@ import pytest
 
 from crawler.audit import audit, find_run
 from tests.servers import Crawl, Program, Site, html, reply
+from tests.servers.zygote import STRICT
 
 HOSTS, PAGES = 10, 15
 #: Pages of a host that goes on until something has happened.
@@ -91,9 +92,7 @@ def too_soon(site: Site, delay: float) -> Mapping[str, float]:
 
 def test_the_same_records_as_one_process(site: Site, dns, crawl: Program) -> None:
     seeds = build(site)
-    ended = crawl(
-        seeds, nameserver=dns.address, depth="none", processes=2, python=("-X", "dev", "-W", "error")
-    )
+    ended = crawl(seeds, nameserver=dns.address, depth="none", processes=2, python=STRICT)
     whole(site, ended)
     assert workers_of(ended) == {"0", "1"}, "both have worked"
     assert not re.search(r"unclosed|never retrieved|Traceback|ResourceWarning", ended.stderr), ended

@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from tests.servers import html, reply
+from tests.servers.zygote import STRICT
 
-STRICT = ("-X", "dev", "-W", "error")
 HOSTS, PAGES = 12, 20
 COMPLAINTS = re.compile(
     r"unclosed|never retrieved|never awaited|was destroyed but|Traceback|ResourceWarning|Exception ignored",

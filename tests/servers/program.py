@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import orjson
 
-from tests.servers.zygote import Forked, fork
+from tests.servers.zygote import STRICT, Forked, fork_with_pipes
 
 #: A run of the suite takes seconds; this only bounds a fault.
 SECONDS = 90.0
@@ -200,7 +200,8 @@ class Program:
         **settings: Any,
     ) -> Running:
         """``python`` are options of the interpreter, ``before`` words in front of the command (``strace ...``),
-        ``files`` is ``ulimit -n``, ``cpu`` pins the process: with any of these it is a new interpreter, else a fork.
+        ``files`` is ``ulimit -n``, ``cpu`` pins the process: with any of these but ``STRICT`` it is a new interpreter,
+        else a fork.
         ``job`` says where to look for the output, if the arguments name another job than ``seeds``."""
         words: list[str] = []
         if isinstance(seeds, Path):
@@ -225,7 +226,8 @@ class Program:
         own = {key: value for key, value in os.environ.items() if not key.startswith("CRAWLER_")}
         own |= environment or {}
         process: subprocess.Popen[bytes] | Forked
-        if prefix or python or any(name.startswith("PYTHON") for name in environment or {}):
+        named = any(name.startswith("PYTHON") for name in environment or {})
+        if prefix or named or tuple(python) not in ((), STRICT):
             process = subprocess.Popen(
                 [*prefix, sys.executable, "-X", "faulthandler", *python, "-m", "crawler", command, *words],
                 cwd=self.folder,
@@ -235,7 +237,9 @@ class Program:
                 stderr=subprocess.PIPE,
             )
         else:
-            process = fork([command, *words], self.folder, own, with_input=stdin is not None)
+            process = fork_with_pipes(
+                [command, *words], self.folder, own, with_input=stdin is not None, python=python
+            )
         running = Running(process, Path(self.folder, output) / job, stdin)
         self._started.append(running)
         return running

@@ -4,7 +4,7 @@ Every start is a process of its own, with its own words, environment, folder, st
 suite would import the same modules, 0.35 s of CPU time each: two minutes of the suite. A fork takes 10 ms.
 
 The zygote has one thread, one socket, a loop over ``poll`` and no signal handler, so that a child finds nothing of it.
-A start that says something to the interpreter (``-X dev``, ``PYTHONPATH``, ``strace``) is no case for it: see
+A start that says something of its own to the interpreter (``PYTHONPATH``, ``strace``) is no case for it: see
 :meth:`tests.servers.program.Program.start`.
 """
 
@@ -29,16 +29,18 @@ from typing import BinaryIO
 #: A start in bytes: its words and environment.
 _LONGEST = 2**20
 _ROOT = Path(__file__).parents[2]
+#: Nothing unclosed, nothing never awaited, no warning.
+STRICT = ("-X", "dev", "-W", "error")
 _MAIN = "from tests.servers.zygote import main; main()"
 
 
 class Forked:
-    """A process that the zygote has forked: what :class:`subprocess.Popen` is to one of our own."""
+    """A process that a zygote has forked: what :class:`subprocess.Popen` is to one of our own."""
 
-    def __init__(
-        self, news: socket.socket, stdin: BinaryIO | None, stdout: BinaryIO, stderr: BinaryIO
-    ) -> None:
-        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+    def __init__(self, news: socket.socket) -> None:
+        self.stdin: BinaryIO | None = None
+        self.stdout: BinaryIO | None = None
+        self.stderr: BinaryIO | None = None
         self._news = news
         self.returncode: int | None = None
         self.pid = int(self._hear(None) or 0)
@@ -80,11 +82,11 @@ class Forked:
 class Zygote:
     """The process, and how it is told to fork. It ends with our end of the socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: Sequence[str]) -> None:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _MAIN, str(theirs.fileno())],
+                [sys.executable, *python, "-c", _MAIN, str(theirs.fileno())],
                 cwd=_ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -92,20 +94,11 @@ class Zygote:
             )
         atexit.register(self._close)
 
-    def fork(
-        self, words: Sequence[str], folder: Path, environment: Mapping[str, str], *, with_input: bool
-    ) -> Forked:
-        stdin = os.pipe() if with_input else (os.open(os.devnull, os.O_RDONLY), None)
-        (read_out, stdout), (read_error, stderr) = os.pipe(), os.pipe()
+    def fork(self, order: bytes, streams: Sequence[int]) -> Forked:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        said = json.dumps([list(words), str(folder), dict(environment)]).encode()
-        streams = [stdin[0], stdout, stderr]
         with theirs:
-            socket.send_fds(self._ours, [said], [*streams, theirs.fileno()])
-        for stream in streams:
-            os.close(stream)
-        into = None if stdin[1] is None else os.fdopen(stdin[1], "wb")
-        return Forked(ours, into, os.fdopen(read_out, "rb"), os.fdopen(read_error, "rb"))
+            socket.send_fds(self._ours, [order], [*streams, theirs.fileno()])
+        return Forked(ours)
 
     def _close(self) -> None:
         self._ours.close()
@@ -113,16 +106,41 @@ class Zygote:
 
 
 @cache
-def _zygote() -> Zygote:
-    """One a process of the suite, from the first start on."""
-    return Zygote()
+def _zygote(python: tuple[str, ...]) -> Zygote:
+    """One a process of the suite, from the first such start on."""
+    return Zygote(python)
 
 
 def fork(
-    words: Sequence[str], folder: Path, environment: Mapping[str, str], *, with_input: bool = False
+    words: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    streams: Sequence[int],
+    python: Sequence[str] = (),
 ) -> Forked:
-    """``crawler WORDS`` in that folder and environment, pipes for its standard streams."""
-    return _zygote().fork(words, folder, environment, with_input=with_input)
+    """``crawler WORDS`` in that folder and environment; ``streams`` are its standard input, output and error, and
+    ``python`` the options of its interpreter: none, or :data:`STRICT`."""
+    order = json.dumps([list(words), str(folder), dict(environment)]).encode()
+    return _zygote(tuple(python)).fork(order, streams)
+
+
+def fork_with_pipes(
+    words: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    with_input: bool = False,
+    python: Sequence[str] = (),
+) -> Forked:
+    """The same with pipes, as ``PIPE`` makes them for :class:`subprocess.Popen`; without input it is empty."""
+    stdin = os.pipe() if with_input else (os.open(os.devnull, os.O_RDONLY), None)
+    (read_out, stdout), (read_error, stderr) = os.pipe(), os.pipe()
+    forked = fork(words, folder, environment, [stdin[0], stdout, stderr], python)
+    for theirs in (stdin[0], stdout, stderr):
+        os.close(theirs)
+    forked.stdin = None if stdin[1] is None else os.fdopen(stdin[1], "wb")
+    forked.stdout, forked.stderr = os.fdopen(read_out, "rb"), os.fdopen(read_error, "rb")
+    return forked
 
 
 def load() -> None:
@@ -176,13 +194,16 @@ def _tell(news: socket.socket, status: int) -> None:
 
 def become(words: Sequence[str], folder: str, environment: Mapping[str, str], streams: Sequence[int]) -> None:
     """What an exec would have made of this process."""
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
     os.closerange(3, 2**20)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    # A terminal's lines are written as they end.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=stream is sys.stderr or stream.isatty())  # type: ignore[union-attr]
     sys.path[0] = folder
     sys.argv = ["crawler", *words]
 
