@@ -33,13 +33,16 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """``options`` are lines of its configuration. It keeps its port and its folder when started again."""
+    """``options`` are lines of its configuration. It keeps its port and its folder when started again.
+
+    It syncs what it acknowledges: one with ``everysec``, as most are, is waited for, two seconds for each part.
+    """
 
     def __init__(self, folder: Path, **options: str) -> None:
         require_redis()
         self.folder = folder
         self.port = free_port()
-        self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **options}
+        self.options = {"appendonly": "yes", "appendfsync": "always", "save": "", **options}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

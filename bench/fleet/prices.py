@@ -48,7 +48,7 @@ class Prices:
 
 async def measure(folder: Path, *, hosts: int = 2_000, questions: int = 1_000) -> Prices:
     """About 10 s of CPU time, half of it the store's, for every 1,000 questions."""
-    server = RedisServer(folder / "store").start()
+    server = RedisServer(folder / "store", appendfsync="everysec").start()
     try:
         shared = Shared("fleet", secrets.token_hex(16), 30.0, lambda _: None)
         frontier = await open_frontier(server.url, folder, 0.0, shared=shared)

@@ -66,7 +66,7 @@ def _sample(plan: Plan, seeds: Path, who: str) -> Sample:
     if who == EMBEDDED:
         measured = plan.measure_ours(folder, seeds, *ours.EVERYTHING)
     else:
-        store = RedisServer(folder / "redis").start()
+        store = RedisServer(folder / "redis", appendfsync="everysec").start()
         try:
             words = [*ours.EVERYTHING, "--frontier", store.url]
             program: Sequence[str] = ours.PROGRAM

@@ -70,7 +70,7 @@ def test_what_asks_for_help(words: list[str], first: str | None) -> None:
 
 def test_the_demo_shows_its_own_defaults() -> None:
     assert "[6]" in command_help("demo", COLUMNS)
-    assert "[0.03 s]" in command_help("demo", COLUMNS, everything=True)
+    assert "[0.01 s]" in command_help("demo", COLUMNS, everything=True)
 
 
 @pytest.mark.parametrize("name", ["--help", *COMMANDS])

@@ -24,8 +24,7 @@ HOSTS, PAGES = 8, 12
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[RedisServer]:
-    # An `everysec` store is waited for, two seconds for each part.
-    server = RedisServer(tmp_path / "redis", appendfsync="always").start()
+    server = RedisServer(tmp_path / "redis").start()
     yield server
     server.kill()
 

@@ -33,11 +33,16 @@ def crawled(tmp_path_factory: pytest.TempPathFactory):
     program = Program(tmp_path_factory.mktemp("examples"))
     with Site() as site:
         site.robots("User-agent: *\nDisallow: /no\n")
-        site.page("/", [*(f"/{number}" for number in range(8)), "/missing", "/no", "/moved", "/cut", "/bad"])
+        site.page("/", [*(f"/{number}" for number in range(8)), "/missing", "/no", "/moved", "/cut"])
         for number in range(8):
             site.page(
-                f"/{number}", ["/", "/1"], body=f'tab\tquote" line\u2028 {number}' * 40, title=f"{number}é"
+                f"/{number}",
+                ["/", "/1", "/late"],
+                body=f'tab\tquote" line\u2028 {number}' * 40,
+                title=f"{number}é",
             )
+        # Known when the others are committed: it comes into another part.
+        site.page("/late", ["/bad"])
         site.redirect("/moved", "/0")
         site.cut("/cut")
         site.page("/bad", status=503, headers={"Retry-After": "0"})

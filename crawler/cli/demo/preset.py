@@ -8,7 +8,7 @@ from typing import Any, Final
 PRESET: Final[Mapping[str, Any]] = {
     "crawl.job": "demo",
     "http.allow_networks": ["127.0.0.0/8"],
-    "politeness.delay": "0.03",
+    "politeness.delay": "0.01",
     "politeness.retry_base": "0.2",
     "scope.depth": "6",
     "log.every": "5s",
