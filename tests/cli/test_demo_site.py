@@ -21,10 +21,10 @@ def server():
         yield running
 
 
-def get(server: DemoServer, path: str, host: str = "127.0.0.1", method: str = "GET"):
+def get(server: DemoServer, path: str, host: str = "127.0.0.1", method: str = "GET", **headers: str):
     connection = http.client.HTTPConnection(host, server.port, timeout=10)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return (
             response.status,
@@ -33,6 +33,13 @@ def get(server: DemoServer, path: str, host: str = "127.0.0.1", method: str = "G
         )
     finally:
         connection.close()
+
+
+def test_who_comes_again_is_told_that_nothing_has_changed(server):
+    _, headers, _ = get(server, "/")
+    status, again, body = get(server, "/", **{"If-None-Match": headers["etag"]})
+    assert (status, again["etag"], body) == (304, headers["etag"], b"")
+    assert get(server, "/", **{"If-None-Match": '"another"'})[0] == 200
 
 
 def test_home_and_robots(server):

@@ -78,7 +78,11 @@ class DemoServer:
         )
         if answer.wait:
             await asyncio.sleep(answer.wait)
-        return web.Response(body=answer.body, status=answer.status, headers=CIMultiDict(answer.headers))
+        headers = CIMultiDict(answer.headers)
+        if answer.status == 200 and headers.get("ETag", "") in request.headers.getall("If-None-Match", ()):
+            # The site never changes: who comes again is told so.
+            return web.Response(status=304, headers={"ETag": headers["ETag"]})
+        return web.Response(body=answer.body, status=answer.status, headers=headers)
 
 
 def _listen(port: int | None) -> list[socket.socket]:
