@@ -34,6 +34,7 @@ class LateDigests:
         self._folder = folder
         self._recall = recall
         self._key_of = key_of
+        self._away: list[str] = []
 
     async def run(self, stopped: Callable[[], bool]) -> bool:
         """Has it come to its end? Where the output isn't there any more pages are compared by every byte, and a warning
@@ -45,19 +46,23 @@ class LateDigests:
                 some = await asyncio.to_thread(self._digests, lines)
                 if some is None:
                     log.info("digested the main texts of the last published run", extra={"pages": number})
+                    if self._away:
+                        self._warn(f"{len(self._away)} of its parts are on other machines: {self._away[0]}")
                     return True
                 await self._recall.add_texts(some)
                 number += len(some)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning(
-                f"{self._folder}: the output of the last published run cannot be read ({error}): a page of which only"
-                " the shell has changed is said to be changed in this run"
-            )
+            self._warn(str(error))
             return True
         return False
 
+    def _warn(self, why: str) -> None:
+        log.warning(
+            f"{self._folder}: the output of the last published run cannot be read ({why}): a page of which only the"
+            " shell has changed is said to be changed in this run"
+        )
+
     def _lines(self) -> Iterator[bytes]:
-        away = []
         for part in read_json(self._folder / "run.json")["parts"]:
             path = self._folder / Path(part["name"]).name
             if part.get("path") and part.get("machine") == socket.gethostname() and not path.exists():
@@ -66,9 +71,7 @@ class LateDigests:
             if part.get("machine") is None or path.exists():
                 yield from lines_of(path)
             else:
-                away.append(f"{part['name']} on {part['machine']}")
-        if away:
-            raise OSError(f"of {len(away)} parts on other machines, such as {away[0]}")
+                self._away.append(f"{part['name']} on {part['machine']}")
 
     def _digests(self, lines: Iterator[bytes]) -> list[tuple[bytes, bytes, bytes]] | None:
         """Key, digest and digest of the main text of pages among the next lines; None where there are no more."""

@@ -185,6 +185,29 @@ def test_several_processes_of_one_command(site, dns, crawl, store) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seen", [True, False])
+def test_digests_that_were_put_off_on_several_machines(site, crawl, store, tmp_path, seen) -> None:
+    """Without a delay the first run puts them off: they are made of the parts that can be seen, wherever they are."""
+    site.robots(status=404)
+    versions = Versions(site, validators=False)
+    for page in range(6):
+        versions.put(f"/p/{page}", f"text {page}", [f"/p/{page + 1}"] if page < 5 else [])
+    seeds, given = [site.url("/p/0")], {"frontier": store.url, "depth": "none", "delay": 0}
+    first = crawl(seeds, **given)
+    assert {record["text_digest"] for record in first.records} == {None}
+    told = first.manifest
+    part = told["parts"][0]
+    part |= {"path": str(tmp_path / "elsewhere"), "machine": part["machine"] if seen else "another"}
+    first.parts[0].rename(part["path"])
+    (first.folder / "run.json").write_text(json.dumps(told))
+    versions.tokens = {path: token + 1 for path, token in versions.tokens.items()}
+    second = crawl(seeds, **given)
+    assert second.code == 0, second
+    assert {record["change"] for record in second.records} == {"unchanged" if seen else "changed"}
+    assert ("on other machines" in second.stderr) is not seen
+
+
+@pytest.mark.slow
 def test_nobody_asks_before_all_seeds_are_known(site, dns, crawl, store, tmp_path) -> None:
     """Also where whoever reads them dies over them: the others wait for a while, and the next start makes it whole."""
     every, folder = build(site), tmp_path / "machines"
