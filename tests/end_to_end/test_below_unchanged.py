@@ -11,6 +11,8 @@ from tests.servers.versions import Versions
 
 NO_WAITS = {"politeness": {"retry_base": 0.01, "tries": 1}}
 
+pytestmark = pytest.mark.usefixtures("each_frontier")
+
 
 def test_a_dead_page_that_another_page_had_named_first(site, crawl):
     """The first to name it names it no more; another does, and answers 304."""

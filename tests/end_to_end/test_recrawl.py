@@ -11,6 +11,8 @@ from tests.servers.versions import Versions
 
 PAGES = 200
 
+pytestmark = pytest.mark.usefixtures("each_frontier")
+
 
 def path_of(number):
     return f"/p/{number}"
