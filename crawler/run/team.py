@@ -173,9 +173,9 @@ class Team:
         return Crawled(ended, merged_meter(accounts), merged_wire(accounts), counts, self._timeline.as_dict())
 
     def _is_done(self) -> bool:
-        """Every worker has ended, or rests: and none of them rests for want of seeds."""
+        """Every worker has ended, or rests: none does before it was told that the seeds are read."""
         return all(
-            seat.done() or (self._seeded and place in self._lives and self._lives[place].resting)
+            seat.done() or (place in self._lives and self._lives[place].resting)
             for place, seat in enumerate(self._seats)
         )
 
