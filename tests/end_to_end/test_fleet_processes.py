@@ -69,6 +69,14 @@ def asked(fleet: Fleet, command: str) -> dict:
     return json.loads(said.stdout)
 
 
+def questions(store: RedisServer) -> int:
+    """Asked of the store by now, of all kinds."""
+    calls = store.ask("INFO", "commandstats")
+    return sum(
+        calls[f"cmdstat_{name}"]["calls"] for name in ("evalsha", "hgetall") if f"cmdstat_{name}" in calls
+    )
+
+
 def is_one_command(fleet: Fleet, site, ended: Crawl, workers: int) -> dict:
     """All of it, none twice, and run.json speaks of all its workers as of one start."""
     assert ended.code == 0, ended
@@ -282,6 +290,11 @@ def test_seeds_from_a_pipe_that_is_slow(site, dns, crawl, store, fleet) -> None:
             lines.flush()
             host = urlsplit(seed).hostname
             until(lambda: site.log.count("/2", host), "it waits for the other seeds")  # noqa: B023
+            until(lambda: store.ask("HGET", "crawler:{seeds}:1:counts", "pending") == b"0", "it isn't done")
+            # They look around for seconds, and none of them takes it for the end.
+            before = questions(store)
+            until(lambda: running.ended or questions(store) > before + 30, "nobody looks")  # noqa: B023
+            assert not running.ended, running.wait()
     ended = running.wait()
     assert ended.code == 0, ended
     fleet.is_whole(site, ended, 2, 3)
