@@ -59,13 +59,15 @@ class FleetRecrawl:
 
     async def more_was_known(self) -> bool:
         """Nothing is left anywhere, and this worker is to speak for the run: is there something that only the last
-        published run knows of? O(URLs of both runs), by one worker alone."""
+        published run knows of? Asked by one worker alone."""
         if self._recrawl is None or self._recrawl.look_again is None:
             return False
         tally = (await self._frontier.counts()).tally
         if not (tally.get("outcome.not_modified") or tally.get("reason.not_due")):
             return False
-        return await self._recrawl.look_again() > 0
+        await self._recrawl.look_again()
+        # Not what it says of itself: a question whose answer was lost has been asked twice.
+        return (await self._frontier.counts()).left > 0
 
     async def _carry_over(self, stopped: Callable[[], bool]) -> None:
         """Until it has been done, by this worker or by another, or this one is to stop."""

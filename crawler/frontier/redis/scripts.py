@@ -44,6 +44,7 @@ class Script(StrEnum):
     TAKE = "take"
     TELL = "tell"
     TEXTS = "texts"
+    UNNAMED = "unnamed"
     UNREAD = "unread"
     WHOLE = "whole"
 

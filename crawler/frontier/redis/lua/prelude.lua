@@ -277,6 +277,21 @@ local function is_page(url)
     or (url[OUTCOME] == 'fetched' and url[STATUS] >= 200 and url[STATUS] <= 299))
 end
 
+-- A URL of the last published run, for who asks: key, depth, seed, fixed, route, validators, outcome, reason, status, memory,
+-- and of a seed whether it is one now, else -1.
+local function tell(rows, key, url)
+  local is_seed = -1
+  if url[SEED] == 1 then
+    local stored = redis.call('HGET', URLS, key)
+    local now = stored and cmsgpack.unpack(stored)
+    is_seed = now and (now[SEED] == 1 or now[KIND] ~= 0) and 1 or 0
+  end
+  for _, value in ipairs({key, url[DEPTH], url[SEED], url[FIXED], url[ROUTE], url[VALID], url[OUTCOME], url[REASON], url[STATUS],
+    url[MEMORY] or '', is_seed}) do
+    rows[#rows + 1] = value
+  end
+end
+
 local function scope_of(url)
   local scope = cjson.decode(url[ROUTE])[3]
   return scope == cjson.null and cjson.decode(url[FIXED])[2] or scope
