@@ -170,6 +170,60 @@ def test_two_machines_and_one_is_killed_in_the_middle(site, dns, crawl, store, t
 
 
 @pytest.mark.slow
+def test_over_a_cluster(site, dns, crawl, tmp_path) -> None:
+    """What is remembered is in the job's slot, as all of it is."""
+    server = RedisServer(tmp_path / "redis", appendfsync="always", **{"cluster-enabled": "yes"}).start()
+    try:
+        server.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        until = time.monotonic() + 20
+        while b"cluster_state:ok" not in server.ask("CLUSTER", "INFO"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        every = build(site)
+        seeds = [versions.site.url("/p/0") for versions in every]
+        assert crawl(seeds, **options(dns, server)).code == 0
+        said = change(every)
+        ended = crawl(seeds, **options(dns, server))
+        assert ended.code == 0, ended
+        assert {url: record["change"] for url, record in ended.by_url.items()} == said
+    finally:
+        server.kill()
+
+
+@pytest.mark.slow
+def test_ten_runs_leave_what_two_do(site, dns, crawl, store) -> None:
+    """Finished, gated, killed and gone on with, given up: the store holds the published run and the last."""
+    every = build(site)
+    seeds = [versions.site.url("/p/0") for versions in every]
+    given = options(dns, store, delay=0, keep_runs=3)
+    gated = {**given, "config": {**SHORT, "gate": {"required": ["http://h0.test/none"]}}}
+    keys = []
+    for number in range(10):
+        every[0].texts["/p/3"] = f"text {number}"
+        if number in (3, 6):
+            running = crawl.start(seeds, **{**given, "delay": 0.05})
+            until_asked(site, len(site.log) + 20, running)
+            running.kill()
+            running.wait()
+            given["fresh"] = number == 6 or None
+        ended = crawl(seeds, **(gated if number == 4 else given))
+        given.pop("fresh", None)
+        assert ended.code == (5 if number == 4 else 0), ended
+        known = {key.decode().split(":", 2)[2] for key in store.ask("KEYS", "crawler:{seeds}:*")}
+        generations = {key.split(":")[0] for key in known if key[0].isdigit()}
+        assert len(generations) <= 2, known
+        keys.append(len(known))
+        # Behind the one that was gated it is compared with the one before.
+        changed = {path for path, record in by_path(ended).items() if record["change"] != "unchanged"}
+        assert number == 0 or changed == {"h0.test/p/3"}
+    assert max(keys[2:]) - min(keys[2:]) <= 2, keys
+
+
+def by_path(ended) -> dict[str, Any]:
+    return {f"{record['host']}/{record['url'].split('/', 3)[3]}": record for record in ended.records}
+
+
+@pytest.mark.slow
 def test_several_processes_of_one_command(site, dns, crawl, store) -> None:
     """Their lead reads the seeds and carries over, before they begin, and looks once more behind them."""
     every = build(site)
