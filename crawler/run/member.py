@@ -47,12 +47,14 @@ def main() -> None:
     # What is printed by mistake is no report.
     reports = io.FileIO(os.dup(1), "wb")
     os.dup2(2, 1)
+    # Not sys.stdin: the interpreter locks that at its end, and would abort as the thread that listens holds it.
+    commands = io.BufferedReader(io.FileIO(os.dup(0), "rb"))
     try:
-        orders = read_orders(sys.stdin.buffer)
+        orders = read_orders(commands)
     except EOFError:
         return
     _end_with(orders.parent)
-    pipe = Pipe(sys.stdin.buffer, reports)
+    pipe = Pipe(commands, reports)
     logger = logging.getLogger("crawler")
     logger.addHandler(LogPipe(pipe.send, orders.worker))
     logger.setLevel(orders.level.upper())

@@ -205,6 +205,25 @@ def test_killed_and_finished_by_another_number(site, dns, crawl, store, fleet, f
 
 
 @pytest.mark.slow
+def test_a_part_that_is_gone_ends_it(site, dns, crawl, store, fleet) -> None:
+    """What one of them cannot do without is said once, and is the end of all."""
+    seeds = build(site, pace := Pace(0.1), HOSTS, PAGES)
+    running = fleet.run("a", seeds, processes=2, config=SHORT)
+    all_work(fleet, 2, running)
+    running.kill()
+    running.wait()
+    pace.go_on()
+    lost = open_parts(fleet)[0]
+    lost.rename(lost.with_suffix(".away"))
+    ended = fleet.run("a", seeds, processes=2, config=SHORT).wait()
+    assert (ended.code, ended.stderr.count("the open part is gone")) == (6, 1), ended
+    assert "Fatal Python error" not in ended.stderr
+    lost.with_suffix(".away").rename(lost)
+    ended = fleet.run("a", seeds, processes=2, config=SHORT).wait()
+    is_one_command(fleet, site, ended, 2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("one_dies", [False, True], ids=["the store", "a worker meanwhile"])
 def test_the_store_is_killed_and_started_again(site, dns, crawl, store, fleet, one_dies) -> None:
     seeds = build(site, pace := Pace(0.1), HOSTS, PAGES)
