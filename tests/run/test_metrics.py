@@ -34,8 +34,12 @@ def test_the_endpoint_says_what_is_going_on(crawl: Program, site: Site) -> None:
     port = free_port()
     running = crawl.start(seeds, no_robots=True, metrics_listen=port)
     site.wait_for_requests(4)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        seen = figures(answer.read().decode())
+    seen: dict[tuple[str, ...], float] = {}
+    # The state is asked once a second how much is left; 30 answers take nine.
+    while not seen.get(("crawler_urls_pending",)):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            seen = figures(answer.read().decode())
+        assert not running.ended
     assert seen[("http_client_active_requests",)] == 1
     assert seen[("http_client_open_connections", "active")] == 1
     assert seen[("crawler_urls_pending",)] > 10
