@@ -118,10 +118,12 @@ class _Audit:
             marks = self._listed(manifest)
         # A start writes itself into the state when it begins, and into run.json when it ends.
         verdict.under_way = known is not None and (
-            manifest is None or known.starts > len(_list(manifest.get("starts")))
+            manifest is None
+            or known.starts > len(_list(manifest.get("starts")))
+            or (isinstance(state, AuditedStore) and _has_gone_on(manifest, known))
         )
         if known is not None and verdict.under_way:
-            verdict.outcome = "under way or killed"
+            verdict.outcome = "finished by others" if known.finished else "under way or killed"
             self._keeps(marks or [], known)
             marks = known.marks
         elif known is not None and marks is not None:
@@ -457,6 +459,12 @@ def _list(value: object) -> list[Any]:
 
 def _int(value: object) -> int:
     return value if isinstance(value, int) else -1
+
+
+def _has_gone_on(manifest: Mapping[str, Any], known: Known) -> bool:
+    """Have others of the run, who were there when this start stopped, gone on without it? Over a store they may."""
+    then = _int(_dict(manifest.get("counts")).get("final"))
+    return manifest.get("outcome") == "stopped" and known.counts["final"] > then
 
 
 def _short(mark: Mark | None) -> str:

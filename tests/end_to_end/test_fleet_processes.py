@@ -262,6 +262,27 @@ def test_processes_join_from_another_machine(site, dns, crawl, store, fleet) -> 
 
 
 @pytest.mark.slow
+def test_who_has_stopped_is_sound_also_when_others_go_on(site, dns, crawl, store, fleet) -> None:
+    """Its run.json says how it was when it left."""
+    seeds = build(site, pace := Pace(0.3), HOSTS, PAGES)
+    first = fleet.run("a", seeds, processes=2, delay=0)
+    all_work(fleet, 2, first)
+    joined = fleet.worker("b")
+    until(lambda: first.ended or written(fleet) == 3, "who joined is given nothing")
+    first.terminate()
+    stopped = first.wait()
+    assert stopped.code == 3, stopped
+    pace.go_on()
+    ended = joined.wait()
+    assert ended.code == 0, ended
+    fleet.is_whole(site, ended, HOSTS, PAGES)
+    assert stopped.manifest["counts"]["final"] < HOSTS * PAGES
+    verdict = asked(fleet, "verify")
+    assert (verdict["faults"], verdict["outcome"]) == ([], "finished by others")
+    assert verdict["counted_from"] == "state"
+
+
+@pytest.mark.slow
 def test_two_commands_in_one_folder(site, dns, crawl, store, fleet) -> None:
     """One is killed with all its workers: the other closes what they left open."""
     seeds = build(site, pace := Pace(0.3), HOSTS, 30)
