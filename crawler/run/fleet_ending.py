@@ -92,7 +92,10 @@ class FleetEnding:
         self._run_id = run_id
 
     async def stop(self, own: Told) -> Ending:
-        """This worker goes and leaves work behind. What it says of the run is as it stands; others may go on."""
+        """This worker goes and leaves work behind. What it says of the run is as it stands; others may go on. Where it
+        is over by now nothing is left behind, and it says that."""
+        if await self._is_over():
+            return await self.follow(own)
         stopped = own.account.stopped or Stopped.SIGNAL
         line = {"at": iso(own.began), **own.timeline}
 
@@ -106,6 +109,9 @@ class FleetEnding:
         code = NO_ROOM if self._start.no_room or self._start.upload_cut == UPLOAD else STOPPED
         content = await self._content("stopped", stopped, counts, extra, before=True)
         write_json(self._folder.run(self._run_id) / "run.json", content)
+        if await self._is_over():
+            # Meanwhile: in the same folder that was a run.json too many.
+            return await self.follow(own)
         return Ending(code, "stopped", content, places(self._start, self._folder, self._run_id, code))
 
     async def decide(self, closed: Closed) -> Ending | None:
@@ -136,6 +142,8 @@ class FleetEnding:
             extra |= {"timeline": content["timeline"]}
         if not await self._fleet.decide(self._run_id, Verdict(code, content), extra, finished=over):
             return None
+        # One that stops in our folder may have written what it knew before.
+        self._keep(content)
         return self._end(code, content)
 
     async def follow(self, own: Told) -> Ending:
@@ -147,12 +155,19 @@ class FleetEnding:
                 f"run {self._run_id} is over, and what came of it is not known here any more: crawler verify"
                 f" {self._folder.run(self._run_id)}"
             )
-        path = self._folder.run(self._run_id) / "run.json"
-        if read_json(path) != found.manifest:
-            write_json(path, found.manifest)
+        self._keep(found.manifest)
         if found.code == FINISHED:
             self._folder.publish(self._run_id)
         return self._end(found.code, found.manifest)
+
+    async def _is_over(self) -> bool:
+        return await self._fleet.verdict(self._run_id) is not None
+
+    def _keep(self, content: Mapping[str, Any]) -> None:
+        """Have the run's last word in its folder."""
+        path = self._folder.run(self._run_id) / "run.json"
+        if read_json(path) != content:
+            write_json(path, content)
 
     def _end(self, code: int, content: Mapping[str, Any]) -> Ending:
         if code in (FINISHED, GATED):

@@ -7,6 +7,7 @@ has come to itself it tells its lead, not the store.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -17,6 +18,7 @@ from crawler.engine.crawler import Stopped
 from crawler.engine.recrawl import Recrawl
 from crawler.engine.snapshot import Snapshot, together
 from crawler.frontier import Closed, Closing, FleetFrontier, Role, Shared, open_frontier
+from crawler.frontier.redis.connection import StorageAway
 from crawler.model.protocols import Sink
 from crawler.run.account import Account, merged_meter, merged_wire
 from crawler.run.assembly import Plan, longest_delay
@@ -35,13 +37,17 @@ async def crawl_store(orders: Orders, place: InStore, pipe: Pipe) -> Mapping[str
     # Its lead sees the same, and says it.
     logging.getLogger("crawler.frontier.store").setLevel(logging.ERROR)
     async with AsyncExitStack() as stack:
-        frontier = await open_frontier(
-            settings.frontier.url,
-            Path(),
-            longest_delay(settings),
-            plan.clock,
-            shared=Shared(orders.job, place.seat, settings.frontier.lease, warn=lambda text: None),
-        )
+        try:
+            frontier = await open_frontier(
+                settings.frontier.url,
+                Path(),
+                longest_delay(settings),
+                plan.clock,
+                shared=Shared(orders.job, place.seat, settings.frontier.lease, warn=lambda text: None),
+            )
+        except StorageAway as error:
+            # It was there when our lead looked. That one waits for it, and starts another in our place.
+            os._exit(error.exit_code)
         stack.push_async_callback(frontier.close)
         assert isinstance(frontier, FleetFrontier)
         worker = _Led(orders, frontier, pipe)

@@ -46,6 +46,8 @@ class Life:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 pass_fds=descriptors,
+                # Ctrl-C is for us: who is still starting would not know what to do with it.
+                start_new_session=True,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 limit=_LONGEST_LINE,
             )

@@ -42,7 +42,7 @@ _CRAWLING: Final = 2_000
 def main() -> None:
     """Read the orders, crawl, say what came of it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Ctrl-C goes to every process of the terminal, and a service manager's signal to every one of the service.
+        # Ctrl-C does not come here (life.py), but a service manager's signal goes to every process of the service.
         signal.signal(number, signal.SIG_IGN)
     # What is printed by mistake is no report.
     reports = io.FileIO(os.dup(1), "wb")

@@ -151,7 +151,7 @@ def test_a_signal_stops_all_and_the_same_command_goes_on(site, dns, crawl, store
     running = fleet.run("a", seeds, processes=2)
     all_work(fleet, 2, running)
     pids = children(running.pid)
-    # Ctrl-C goes to all processes of a terminal.
+    # A service manager's goes to all processes of the service.
     for pid in [*pids, running.pid]:
         os.kill(pid, number)
     stopped = running.wait()

@@ -323,7 +323,7 @@ def _opening(address: Address) -> Iterator[None]:
     except faults.ResponseError as error:
         raise UsageError(f"{address}: {_said(error)}; mend the store, or [frontier] url") from error
     except _AWAY as error:
-        raise StorageError(
+        raise StorageAway(
             f"{address}: no store answers there ({_said(error)}); start it, or mend [frontier] url; nothing was fetched"
         ) from error
     except faults.RedisError as error:

@@ -1,0 +1,111 @@
+"""Who is stopped when the run is over: what it says of the run is what the run's last worker has said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawler.engine.crawler import Stopped
+from crawler.frontier import Closing, Verdict
+from crawler.frontier.redis.frontier import RedisFrontier
+from crawler.model.settings import Settings
+from crawler.run.account import Account
+from crawler.run.assembly import Plan
+from crawler.run.fleet_ending import FleetEnding, Told
+from crawler.run.layout import JobFolder, read_json
+from crawler.run.signals import Signals
+from crawler.run.start import Start
+from tests.redis_server import RedisServer
+
+RUN = "20260101T000000.000Z"
+
+
+class Two:
+    """Workers of a run in one folder: nothing is left for either, and the first speaks for the run."""
+
+    def __init__(self, folder: JobFolder, first: RedisFrontier, second: RedisFrontier, url: str) -> None:
+        self.folder = folder
+        self.first, self.second = first, second
+        settings = Settings()
+        self._plan = Plan.of(replace(settings, frontier=replace(settings.frontier, url=url)))
+
+    def ending(self, frontier: RedisFrontier) -> FleetEnding:
+        start = Start(self._plan, "job", [], iter(()), False, lambda _: None, Signals())
+        return FleetEnding(start, frontier, self.folder, RUN)
+
+    def outcome(self) -> Any:
+        return read_json(self.folder.run(RUN) / "run.json")["outcome"]
+
+
+def told() -> Told:
+    return Told(Account(), time.time(), {}, 0, []).stopped(Stopped.SIGNAL)
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[Two]:
+    server = RedisServer(tmp_path / "redis", appendfsync="always").start()
+    folder = JobFolder(tmp_path / "job")
+    folder.run(RUN).mkdir(parents=True)
+    async with AsyncExitStack() as stack:
+        stack.callback(server.kill)
+        workers = []
+        for place in ("first", "second"):
+            workers.append(await RedisFrontier.open(server.url, "job", place, 0.0, 30.0))
+            stack.push_async_callback(workers[-1].close)
+        await workers[0].begin_run(RUN, time.time(), {"job": "job", "starts": []})
+        await workers[1].run()
+        for worker, place in zip(workers, ("first", "second"), strict=True):
+            assert await worker.fleet.enlist(place, {"machine": "here", "folder": str(folder.path)}, "")
+        assert (await workers[0].fleet.close_run(RUN, [])).what is Closing.WAIT
+        assert (await workers[1].fleet.close_run(RUN, [])).what is Closing.YOURS
+        yield Two(folder, workers[1], workers[0], server.url)
+
+
+async def test_stopped_behind_the_end(two: Two) -> None:
+    closed = await two.first.fleet.close_run(RUN, [])
+    ended = await two.ending(two.first).decide(closed)
+    assert ended is not None
+    # Nor is it the next run that has been stopped.
+    await two.first.begin_next("20260102T000000.000Z", time.time(), {}, published=False)
+    last = await two.ending(two.second).stop(told())
+    assert (last.code, last.outcome) == (ended.code, ended.outcome)
+    assert two.outcome() == ended.outcome == "gated"
+
+
+async def test_stopped_between_the_last_words_and_the_mark(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has written run.json, and then the second does."""
+    closed = await two.first.fleet.close_run(RUN, [])
+    decide = two.first.fleet.decide
+
+    async def stopped_before(
+        run_id: str, verdict: Verdict, extra: Mapping[str, Any], *, finished: bool
+    ) -> bool:
+        assert (await two.ending(two.second).stop(told())).outcome == "stopped"
+        assert two.outcome() == "stopped"
+        return await decide(run_id, verdict, extra, finished=finished)
+
+    monkeypatch.setattr(two.first.fleet, "decide", stopped_before)
+    ended = await two.ending(two.first).decide(closed)
+    assert ended is not None
+    assert two.outcome() == ended.outcome == "gated"
+
+
+async def test_the_end_comes_while_one_that_is_stopped_writes(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = await two.first.fleet.close_run(RUN, [])
+    counts = two.second.counts
+
+    async def ended_before() -> Any:
+        assert await two.ending(two.first).decide(closed) is not None
+        return await counts()
+
+    monkeypatch.setattr(two.second, "counts", ended_before)
+    last = await two.ending(two.second).stop(told())
+    assert two.outcome() == last.outcome == "gated"
