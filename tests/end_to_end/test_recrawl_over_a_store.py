@@ -300,7 +300,7 @@ def test_nobody_asks_before_all_seeds_are_known(site, dns, crawl, store, tmp_pat
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_the_store_forgets_what_it_acknowledged(site, dns, crawl, tmp_path, share) -> None:
     """Its log ends in the middle of the second run, or before anything was carried over."""
-    store = RedisServer(tmp_path / "redis").start()
+    store = RedisServer(tmp_path / "redis", appendfsync="everysec").start()
     try:
         every = build(site)
         seeds = [versions.site.url("/p/0") for versions in every]
