@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 import urllib.request
 from typing import Any
 
@@ -30,19 +31,21 @@ def free_port() -> int:
 
 
 def test_the_endpoint_says_what_is_going_on(crawl: Program, site: Site) -> None:
-    seeds = [site.page(f"/{number}", wait=0.3) for number in range(30)]
+    seeds = [site.raw("/held", b"", then="hold"), *(site.page(f"/{number}") for number in range(29))]
     port = free_port()
-    running = crawl.start(seeds, no_robots=True, metrics_listen=port)
-    site.wait_for_requests(4)
+    running = crawl.start(seeds, no_robots=True, metrics_listen=port, grace=0.1)
+    site.wait_until(lambda: site.log.count("/held") == 1)
     seen: dict[tuple[str, ...], float] = {}
-    # The state is asked once a second how much is left; 30 answers take nine.
-    while not seen.get(("crawler_urls_pending",)):
+    # What is pending is counted once a second.
+    for _ in range(600):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             seen = figures(answer.read().decode())
-        assert not running.ended
+        if seen[("crawler_urls_pending",)]:
+            break
+        time.sleep(0.05)
     assert seen[("http_client_active_requests",)] == 1
     assert seen[("http_client_open_connections", "active")] == 1
-    assert seen[("crawler_urls_pending",)] > 10
+    assert seen[("crawler_urls_pending",)] == 30
     assert seen[("crawler_workers",)] == 256
     assert seen[("crawler_limited_by", "politeness")] in (0, 1)
     assert sum(value for key, value in seen.items() if key[0] == "crawler_limited_by") == 1
