@@ -54,6 +54,12 @@ class RedisServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def syncing_thread(self) -> int:
+        """The one that syncs what ``everysec`` has written: who delays it (strace) leaves the others alone."""
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        return int(next(each.name for each in threads if (each / "comm").read_text().startswith("bio_aof")))
+
     def start(self) -> RedisServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         assert PROGRAM is not None

@@ -25,8 +25,8 @@ SHORT = {"frontier": {"commit_every": 0.2, "lease": 2.0}, "http": {"connect_time
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis").start()
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis", appendfsync=getattr(request, "param", "always")).start()
     yield server
     server.kill()
 
@@ -200,6 +200,7 @@ def test_one_killed_one_joins_and_the_store_is_killed(site, dns, crawl, store, f
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("store", ["everysec"], indirect=True)
 @pytest.mark.parametrize("delayed", [False, True], ids=["killed", "fsync delayed and killed"])
 def test_twenty_thousand_pages_whoever_dies(site, dns, crawl, store, fleet, delayed) -> None:
     """Show 2: three workers, 200 hosts of 100 pages, 50 ms between two; one is killed, one joins, the store is killed
@@ -218,7 +219,7 @@ def test_twenty_thousand_pages_whoever_dies(site, dns, crawl, store, fleet, dela
     if delayed:
         inject = "inject=fsync,fdatasync:delay_enter=3000000"
         strace = subprocess.Popen(
-            ["strace", "-f", "-qq", "-o", os.devnull, "-e", inject, "-p", str(store.pid)]
+            ["strace", "-qq", "-o", os.devnull, "-e", inject, "-p", str(store.syncing_thread)]
         )
         site.wait_for_requests(len(site.log) + 2_500, 300)
     store.kill()
