@@ -41,6 +41,9 @@ async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> En
     starts = known.extra.get("starts", [])
     if code is None or len(content.get("starts", [])) != len(starts):
         return None
+    if (await frontier.counts()).left:
+        # Over a store somebody has joined while that was written, and brought more to do.
+        return None
     if not start.fresh:
         start.on_start(RunInfo(start.job, known.run_id, True, Snapshot))
     if start.upload is not None:
@@ -107,19 +110,27 @@ async def begin(start: Start, frontier: RunFrontier, folder: JobFolder) -> Begin
         "job": start.job,
         "started_at": iso(start.at),
         "starts": [this],
-        **past_of(known),
-        **published_of(known),
     }
-    if known is not None and known.finished and isinstance(frontier, Recall):
-        await frontier.begin_next(run_id, start.at, extra, published=known.extra.get("code") == FINISHED)
-    else:
-        await frontier.begin_run(run_id, start.at, extra, abandon=start.fresh)
+    extra = await begin_behind(known, frontier, run_id, start.at, extra, abandon=start.fresh)
     if start.settings.frontier.url == "memory":
         write_json(
             folder.only_in_memory(run_id),
             {"schema": "start/1", "run_id": run_id, **extra, "settings": this["settings"]},
         )
     return Beginning(run_id, extra, False)
+
+
+async def begin_behind(
+    known: Run | None, frontier: RunFrontier, run_id: str, now: float, extra: dict[str, Any], *, abandon: bool
+) -> dict[str, Any]:
+    """Begin a run behind the one that is ``known``: what the last published one knew stays. The answer is ``extra``,
+    and in it what is said of the runs before."""
+    extra = {**extra, **past_of(known), **published_of(known)}
+    if known is not None and known.finished and isinstance(frontier, Recall):
+        await frontier.begin_next(run_id, now, extra, published=known.extra.get("code") == FINISHED)
+    else:
+        await frontier.begin_run(run_id, now, extra, abandon=abandon)
+    return extra
 
 
 async def _others_in(frontier: RunFrontier) -> int:

@@ -19,7 +19,7 @@ from crawler.model.settings import Settings
 from crawler.run.abandoning import abandon_dead
 from crawler.run.account import Account
 from crawler.run.assembly import Plan, longest_delay
-from crawler.run.beginning import Beginning, begin, complete, require_own
+from crawler.run.beginning import Beginning, begin, begin_behind, complete, require_own
 from crawler.run.carrying import recrawl_of
 from crawler.run.ending import (
     FINISHED,
@@ -170,7 +170,7 @@ async def _to_stdout(start: Start) -> Ending:
         resumed = known is not None and not known.finished and not start.fresh
         run_id = known.run_id if known is not None and resumed else run_id_at(start.at)
         if not resumed:
-            await frontier.begin_run(run_id, start.at, {"job": start.job}, abandon=True)
+            await begin_behind(known, frontier, run_id, start.at, {"job": start.job}, abandon=True)
         sink = StreamSink(sys.stdout.buffer)
         try:
             crawled = await _crawl(start, frontier, sink, run_id, resumed=resumed)

@@ -195,6 +195,19 @@ def test_a_server_that_answers_304_with_other_words_is_not_believed_for_ever(sit
     assert words == [None, '"1"', '"1"']
 
 
+def test_a_run_to_standard_output_is_no_published_one(site, crawl, tmp_path):
+    site.robots(status=404)
+    seeds = serve(versions := Versions(site), 3)
+    url = crawl.USUAL.get("frontier", f"sqlite:///{tmp_path}/named.db")
+    assert changes_of(crawl(seeds, frontier=url)) == {"new": 3}
+    versions.texts[path_of(1)] += "<p>and more</p>"
+    assert changes_of(crawl(seeds, frontier=url)) == {"unchanged": 2, "changed": 1}
+    assert changes_of(crawl(seeds, frontier=url, output="-")) == {None: 3}
+    versions.statuses.clear()
+    assert changes_of(crawl(seeds, frontier=url)) == {"unchanged": 3}
+    assert versions.statuses == {304: 3}
+
+
 def test_a_run_while_half_the_site_is_down_is_not_published(site, crawl):
     """Show 2: exit 5, ``latest`` stays, nothing is said to be gone, and the next run compares with the good one."""
     site.robots(status=404)

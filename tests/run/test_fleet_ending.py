@@ -14,11 +14,13 @@ import pytest
 from crawler.engine.crawler import Stopped
 from crawler.frontier import Closing, Verdict
 from crawler.frontier.redis.frontier import RedisFrontier
+from crawler.model.request import Request
 from crawler.model.settings import Settings
 from crawler.run.account import Account
 from crawler.run.assembly import Plan
+from crawler.run.beginning import complete
 from crawler.run.fleet_ending import FleetEnding, Told
-from crawler.run.layout import JobFolder, read_json
+from crawler.run.layout import JobFolder, read_json, write_json
 from crawler.run.signals import Signals
 from crawler.run.start import Start
 from tests.redis_server import RedisServer
@@ -35,9 +37,11 @@ class Two:
         settings = Settings()
         self._plan = Plan.of(replace(settings, frontier=replace(settings.frontier, url=url)))
 
+    def start(self) -> Start:
+        return Start(self._plan, "job", [], iter(()), False, lambda _: None, Signals())
+
     def ending(self, frontier: RedisFrontier) -> FleetEnding:
-        start = Start(self._plan, "job", [], iter(()), False, lambda _: None, Signals())
-        return FleetEnding(start, frontier, self.folder, RUN)
+        return FleetEnding(self.start(), frontier, self.folder, RUN)
 
     def outcome(self) -> Any:
         return read_json(self.folder.run(RUN) / "run.json")["outcome"]
@@ -109,3 +113,14 @@ async def test_the_end_comes_while_one_that_is_stopped_writes(
     monkeypatch.setattr(two.second, "counts", ended_before)
     last = await two.ending(two.second).stop(told())
     assert two.outcome() == last.outcome == "gated"
+
+
+async def test_a_run_that_has_more_to_do_is_not_completed(two: Two) -> None:
+    """The last has written run.json, and is told then that somebody has joined."""
+    write_json(two.folder.run(RUN) / "run.json", {"outcome": "finished", "starts": []})
+    await two.first.add([Request("http://a.test/", b"k" * 16, "a.test", is_seed=True)])
+    assert await complete(two.start(), two.second, two.folder) is None
+    run = await two.second.run()
+    assert run is not None
+    assert not run.finished
+    assert not (two.folder.path / "latest").is_symlink()
