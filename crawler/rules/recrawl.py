@@ -95,6 +95,9 @@ def change_of(
             return Change.NEW
         return Change.GONE if now is Shape.GONE and before is Shape.PAGE else Change.CHANGED
     if now is Shape.PAGE or now is Shape.REDIRECT:
+        if memory.digest and not (remembered.digest or remembered.text_digest):
+            # That run was to remember nothing (``--no-recrawl``): what it had cannot be told.
+            return Change.NEW
         return Change.UNCHANGED if _same(memory, remembered) else Change.CHANGED
     return Change.UNCHANGED
 

@@ -372,6 +372,7 @@ def test_without_recrawl_all_is_asked_anew(site, crawl):
     second = crawl(seeds, no_recrawl=True)
     assert versions.statuses == {200: len(second.records)}
     assert changes_of(second) == {None: len(second.records)}
+    assert changes_of(crawl(seeds)) == {"new": len(second.records)}, "nothing is known of what it had"
 
 
 @pytest.mark.slow

@@ -62,7 +62,12 @@ def test_what_is_as_it_was_is_unchanged(shape, memory):
 def test_pages_are_compared_by_their_texts_where_both_are_known(now, before):
     change = change_of(Shape.PAGE, now, Shape.PAGE, before)
     same = now.digest == before.digest or (now.text_digest != b"" and now.text_digest == before.text_digest)
-    assert change is (Change.UNCHANGED if same else Change.CHANGED)
+    known = bool(before.digest or before.text_digest) or not now.digest
+    assert change is (Change.UNCHANGED if same else Change.CHANGED if known else Change.NEW)
+
+
+def test_what_was_not_remembered_has_not_changed():
+    assert change_of(Shape.PAGE, Memory(digest=b"d" * 8), Shape.PAGE, Memory()) is Change.NEW
 
 
 intervals = st.one_of(st.none(), st.floats(1, 1e8))
