@@ -21,6 +21,7 @@ from crawler.model.frontier import FileMark
 from crawler.model.protocols import NextVisit, OnResult, Record, ScopeRule, Sink
 from crawler.model.settings import Settings
 from crawler.run.assembly import Plan, longest_delay
+from crawler.run.beginning import begin_behind
 from crawler.run.configuration import held
 from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.lock import Lock
@@ -129,7 +130,7 @@ class Crawl:
             else:
                 now = time.time()
                 run_id = run_id_at(now)
-                await frontier.begin_run(run_id, now)
+                await begin_behind(known, frontier, run_id, now, {}, abandon=False)
             batches = self._plan.seeder(frontier).batches(_lines(self._seeds))
             try:
                 async with self._plan.crawler(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import pytest
 
+from crawler import Crawl, Settings
+from crawler.model.settings import FrontierSettings, Http, Politeness
 from tests.servers import reply
 from tests.servers.versions import Versions
+from tests.sink.test_contract import ListSink
 
 PAGES = 200
 
@@ -203,6 +207,22 @@ def test_a_run_to_standard_output_is_no_published_one(site, crawl, tmp_path):
     versions.texts[path_of(1)] += "<p>and more</p>"
     assert changes_of(crawl(seeds, frontier=url)) == {"unchanged": 2, "changed": 1}
     assert changes_of(crawl(seeds, frontier=url, output="-")) == {None: 3}
+    versions.statuses.clear()
+    assert changes_of(crawl(seeds, frontier=url)) == {"unchanged": 3}
+    assert versions.statuses == {304: 3}
+
+
+def test_a_crawl_by_the_library_is_no_published_one(site, crawl, tmp_path):
+    site.robots(status=404)
+    seeds = serve(versions := Versions(site), 3)
+    url = f"sqlite:///{tmp_path}/named.db"
+    assert changes_of(crawl(seeds, frontier=url)) == {"new": 3}
+    settings = Settings(
+        http=Http(allow_networks=("127.0.0.0/8",)),
+        politeness=Politeness(delay=0.0),
+        frontier=FrontierSettings(url=url),
+    )
+    asyncio.run(Crawl(seeds, ListSink(), settings).run())
     versions.statuses.clear()
     assert changes_of(crawl(seeds, frontier=url)) == {"unchanged": 3}
     assert versions.statuses == {304: 3}
