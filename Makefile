@@ -19,7 +19,7 @@ setup: .venv/.ready ## an environment in .venv with the program and what its tes
 demo: .venv/.ready ## crawl the bundled demo site: the whole program, with no network
 	$(BIN)/crawler demo
 
-test: .venv/.ready ## the test suite (about four minutes on two cores)
+test: .venv/.ready ## the test suite (about five minutes on two cores)
 	@# Where Python caches nothing (PYTHONDONTWRITEBYTECODE) each of 200 starts would compile the program: 0.3 s.
 	@$(BIN)/python -m compileall -q crawler
 	@# The long tests stand in a few folders: whoever is through takes over half of what the other has left.
