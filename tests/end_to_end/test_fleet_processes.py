@@ -305,7 +305,7 @@ def test_two_commands_in_one_folder(site, dns, crawl, store, fleet) -> None:
     [("max_pages", 40, "max_pages"), ("max_time", "1.5s", "max_time"), ("max_bytes", 4_000, "max_bytes")],
 )
 def test_limits_are_of_the_whole_command(site, dns, crawl, store, fleet, limit, value, why) -> None:
-    seeds = build(site, pace := Pace(0.05), HOSTS, PAGES)
+    seeds = build(site, pace := Pace(0.3), HOSTS, PAGES)
     stopped = fleet.run("a", seeds, processes=2, **{limit: value}).wait()
     assert (stopped.code, stopped.manifest["stopped_by"]) == (3, why), stopped
     if limit == "max_pages":
