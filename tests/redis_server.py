@@ -89,6 +89,14 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def hold_all_slots(self) -> None:
+        """Be a whole Cluster alone; started with ``cluster-enabled``."""
+        self.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        until = time.monotonic() + 20
+        while b"cluster_state:ok" not in self.ask("CLUSTER", "INFO"):
+            assert time.monotonic() < until, "no cluster"
+            time.sleep(0.05)
+
     def ask(self, *words: str) -> Any:
         """One question beside the crawler's own."""
         import redis
