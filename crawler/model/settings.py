@@ -147,8 +147,10 @@ class Http:
     timeout: float = _setting(60.0, "whole of one request", unit="s", flag="--timeout")
     connect_timeout: float = _setting(10.0, "name look-up, connect and TLS", unit="s")
     headers_timeout: float = _setting(20.0, "from the request sent to the answer's headers", unit="s")
-    dns_timeout: float = _setting(5.0, "one try of a name look-up", unit="s")
-    dns_tries: int = _setting(2, "tries of a name look-up")
+    dns_timeout: float = _setting(
+        5.0, "a try of a name look-up; where answers come quickly it is asked again sooner", unit="s"
+    )
+    dns_tries: int = _setting(2, "a name look-up ends after so many times dns_timeout")
     dns_keep: float = _setting(300.0, "how long an address is believed", unit="s")
     min_rate: int = _setting(1024, "a body slower than this over 20 s is given up; 0: off", unit="bytes/s")
     max_body: int = _setting(

@@ -41,6 +41,7 @@ class _Entry:
     wait: float = 0.0
     truncate: bool = False
     spread: int = 0
+    lost: int = 0
     turns: list[tuple[str, ...]] | None = None
 
 
@@ -98,6 +99,10 @@ class NameServer(Served):
     def slow(self, name: str, seconds: float, *addresses: str) -> None:
         self._names[name.lower()] = _Entry(a=addresses, wait=seconds)
 
+    def lost(self, name: str, count: int, *addresses: str) -> None:
+        """Its first ``count`` questions get no answer, as if the network had lost them."""
+        self._names[name.lower()] = _Entry(a=addresses, lost=count)
+
     def truncated(self, name: str, *addresses: str) -> None:
         """Over UDP the answer says "too long": the asker must come again over TCP."""
         self._names[name.lower()] = _Entry(a=addresses, truncate=True)
@@ -154,6 +159,9 @@ class NameServer(Served):
         self.log.append(Query(time.monotonic(), name, TYPES.get(kind, str(kind)), transport))
         self._happened()
         entry = self._find(name)
+        if entry is not None and entry.lost:
+            entry.lost -= 1
+            return None
         code: int | None = NXDOMAIN
         records: list[bytes] = []
         wait, truncate = 0.0, False
