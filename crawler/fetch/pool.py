@@ -20,6 +20,7 @@ from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.http_exceptions import HttpProcessingError
 
 from crawler.fetch.attempt import CURRENT, Attempt
+from crawler.fetch.authorities import Authorities
 from crawler.model.reasons import Reason
 from crawler.rules.addresses import AddressRules
 
@@ -125,21 +126,30 @@ class Pool(aiohttp.TCPConnector):
     """``TCPConnector`` with a budget of open sockets, an address guard, a cap on headers and counters.
 
     ``most_head``: bytes of all headers of one answer. ``proxied``: every connection is one to the proxy that the
-    settings name, whose address is not judged: what lies behind it, the proxy alone decides.
+    settings name, whose address is not judged: what lies behind it, the proxy alone decides. ``authorities``: whom TLS
+    believes, None for aiohttp's own context.
 
-    Its overrides (``connect``, ``_create_connection``, ``_factory``, reading ``_conns``) lean on aiohttp's inside;
-    ``tests/fetch/test_pool.py`` fails first where a release changes it. Every connection is made for an
+    Its overrides (``connect``, ``_create_connection``, ``_factory``, ``_ssl``, reading ``_conns``) lean on aiohttp's
+    inside; ``tests/fetch/test_pool.py`` fails first where a release changes it. Every connection is made for an
     :class:`~crawler.fetch.attempt.Attempt`, which it finds in :data:`~crawler.fetch.attempt.CURRENT`.
     """
 
     def __init__(
-        self, *, budget: int, guard: AddressRules, most_head: int, proxied: bool, **options: Any
+        self,
+        *,
+        budget: int,
+        guard: AddressRules,
+        most_head: int,
+        proxied: bool,
+        authorities: Authorities | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(socket_factory=self._open_socket, dns_cache_max_size=NAMES_KEPT, **options)
         self._factory = cast("partial[ResponseHandler]", partial(_Peer, self._loop, most_head=most_head))
         self._budget = budget
         self._guard = guard
         self._proxied = proxied
+        self._unread = authorities
         self._reserved = 0
         self.requests = 0
         self.opened = 0
@@ -150,6 +160,10 @@ class Pool(aiohttp.TCPConnector):
         """A connection from the pool or a new one; the attempt learns which, and whom it talks to."""
         attempt = CURRENT.get()
         assert attempt is not None
+        # The proxy itself may be spoken to over TLS.
+        if self._unread is not None and (self._proxied or req.is_ssl()):
+            self._ssl = await self._unread.context()
+            self._unread = None
         connection = await super().connect(req, traces, timeout)
         self.requests += 1
         protocol = connection.protocol

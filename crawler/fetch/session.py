@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from crawler.fetch.attempt import CURRENT, RATE_WINDOW, Attempt, Deadlines
+from crawler.fetch.authorities import Authorities
 from crawler.fetch.bodies import FREE, Bodies, Share
 from crawler.fetch.budget import Budget
 from crawler.fetch.decoding import DecodeError, Decoder
@@ -23,7 +23,7 @@ from crawler.fetch.faults import fault_of
 from crawler.fetch.messages import request_head, response_head
 from crawler.fetch.pool import Pool
 from crawler.fetch.resolver import Resolver
-from crawler.model.errors import FetchError, UsageError
+from crawler.model.errors import FetchError
 from crawler.model.exchange import Exchange
 from crawler.model.reasons import Reason
 from crawler.model.request import Kind, Request
@@ -127,7 +127,7 @@ class Session:
             ttl_dns_cache=int(settings.dns_keep),
             # An idle connection that ends before the host's turn comes again would be opened anew each time.
             keepalive_timeout=max(settings.keepalive, longest_delay + 5.0),
-            ssl=_ssl_context(settings),
+            authorities=Authorities.of(settings),
         )
         self._session = aiohttp.ClientSession(
             connector=self._pool,
@@ -465,22 +465,3 @@ def _conditions(request: Request) -> dict[str, str]:
 def _version(answer: aiohttp.ClientResponse) -> str | None:
     version = answer.version
     return f"{version.major}.{version.minor}" if version is not None else None
-
-
-def _ssl_context(settings: Http) -> ssl.SSLContext | bool:
-    """True where aiohttp's own context will do: the machine's authorities, names checked. Another like it would take
-    50 ms of every start to read the same certificates."""
-    usual = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if settings.ca_file is None and usual.minimum_version >= ssl.TLSVersion.TLSv1_2:
-        return True
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=settings.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-            raise UsageError(
-                f"[http] ca_file {settings.ca_file}: {why}; name a file of certificates in PEM form"
-            ) from error
-    return context

@@ -9,19 +9,15 @@ import asyncio
 import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from crawler.fetch.session import _ssl_context
 from crawler.model.errors import FetchError
 from crawler.model.reasons import Reason
-from crawler.model.settings import Http
 from tests.fetch.conftest import outcome, request, settle
 from tests.servers import Authority, NameServer, RawSite, Site
 
@@ -365,14 +361,3 @@ def test_nothing_is_left_unclosed(site: Site, dns: NameServer, authority: Author
         )
     said = [line for line in ended.stderr.splitlines() if "Executing <" not in line]  # a slow turn under load
     assert (ended.returncode, ended.stdout, said) == (0, "done\n", [])
-
-
-def test_the_context_shared_with_aiohttp_judges_as_one_of_our_own_would():
-    """Without a ca_file aiohttp's is used: a second one would take 50 ms of every start."""
-    given = _ssl_context(Http())
-    # Where the interpreter would speak TLS 1.1 (Debian's own leaves that to openssl.cnf) it is one of our own.
-    shared = aiohttp.connector._SSL_CONTEXT_VERIFIED if given is True else given
-    own = ssl.create_default_context()
-    assert shared.verify_mode is own.verify_mode is ssl.CERT_REQUIRED
-    assert shared.check_hostname
-    assert shared.minimum_version >= ssl.TLSVersion.TLSv1_2
