@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,11 +27,13 @@ except ImportError:
 
 __all__ = ["OPEN", "NdjsonSink", "PartLost", "unpacked"]
 
-#: Lines are handed to the file in pieces of this size: one write of 256 lines costs a 57th of 256 writes.
+#: Lines are handed to the file in pieces of up to this size: one write of 256 lines costs a 57th of 256 writes. They
+#: are put together in one buffer for the sink's whole life: a block of this size for each piece is mapped and unmapped
+#: each time, eleven page faults and 35 microseconds for a page of 40 kB.
 PIECE: Final = 1024 * 1024
 
 _SUFFIXES: Final = {"none": "", "zstd": ".zst", "gzip": ".gz"}
-_PACKERS: Final[dict[str, Callable[[bytes], bytes] | None]] = {
+_PACKERS: Final[dict[str, Callable[[bytes | memoryview], bytes] | None]] = {
     "none": None,
     "zstd": lambda data: bytes(zstd.compress(data, 3)),
     "gzip": lambda data: gzip.compress(data, 6, mtime=0),
@@ -76,8 +79,10 @@ class NdjsonSink:
         self._pack = _PACKERS[settings.compress]
         self._suffix = ".ndjson" + _SUFFIXES[settings.compress]
         self._parts = PartSeries(folder, _NAMES, worker=worker, clock=clock)
-        self._lines: list[bytes] = []
+        #: Lines on their way to the file, ``_buffered`` bytes; None while the file is given them, or before the first.
+        self._lines: memoryview | None = None
         self._buffered = 0
+        self._rows = 0
 
     async def open(self, marks: Sequence[FileMark]) -> None:
         """``marks`` are the frontier's stored positions: make the folder agree with them. Raises
@@ -117,14 +122,27 @@ class NdjsonSink:
         self._parts.rows += 1
 
     async def _put(self, line: bytes) -> None:
-        # A part that is being closed takes nothing in any more.
-        flushed = self._parts.is_flushed
-        if self._buffered and len(line) >= PIECE and not flushed:
+        end = self._buffered + len(line)
+        if end > PIECE and not self._parts.is_flushed:
             await self._drain()
-        self._lines.append(line)
-        self._buffered += len(line)
-        if self._buffered >= PIECE and not flushed:
-            await self._drain()
+            if len(line) >= PIECE:
+                await self._append(line, 1)
+                return
+            end = len(line)
+        lines = self._lines
+        if lines is None or end > len(lines):
+            # Grown only where a part that is being closed takes nothing in any more.
+            lines = self._grow(end)
+        lines[self._buffered : end] = line
+        self._buffered = end
+        self._rows += 1
+
+    def _grow(self, end: int) -> memoryview:
+        before = self._lines
+        grown = self._lines = memoryview(bytearray(max(PIECE, end if before is None else 2 * end)))
+        if before is not None:
+            grown[: self._buffered] = before[: self._buffered]
+        return grown
 
     async def flush(self, *, last: bool = False) -> Sequence[FileMark]:
         await self._drain()
@@ -151,7 +169,7 @@ class NdjsonSink:
         try:
             with tempfile.TemporaryFile(dir=self._folder) as spill:
                 await asyncio.to_thread(self._spill, spill, kept)
-                self._lines, self._buffered = [], 0
+                self._buffered = self._rows = 0
                 await self._parts.go_back(files)
                 while lines := await asyncio.to_thread(spill.readlines, PIECE):
                     for line in lines:
@@ -168,7 +186,8 @@ class NdjsonSink:
                 part = stack.enter_context(open(parts.path, "rb"))
                 part.seek(parts.mark.end)
                 written = stack.enter_context(_UNPACKERS[self._compress](part))
-            for line, keep in zip(chain(written, self._lines), kept, strict=True):
+            waiting = io.BytesIO(b"" if self._lines is None else self._lines[: self._buffered])
+            for line, keep in zip(chain(written, waiting), kept, strict=True):
                 if keep:
                     spill.write(line)
         spill.seek(0)
@@ -178,13 +197,18 @@ class NdjsonSink:
         await self._parts.close()
 
     async def _drain(self) -> None:
-        if not self._lines:
+        if not self._buffered:
             return
-        lines, self._lines, self._buffered = self._lines, [], 0
-        # Of one line this is no copy.
-        await self._append(b"".join(lines), len(lines))
+        # Out of everybody's reach until the file has it.
+        lines, self._lines = self._lines, None
+        octets, self._buffered = self._buffered, 0
+        rows, self._rows = self._rows, 0
+        assert lines is not None
+        await self._append(lines[:octets], rows)
+        if self._lines is None and len(lines) <= PIECE:
+            self._lines = lines
 
-    async def _append(self, data: bytes, rows: int) -> None:
+    async def _append(self, data: bytes | memoryview, rows: int) -> None:
         if not self._parts.is_open:
             self._compress = self._settings.compress
             self._pack = _PACKERS[self._compress]
