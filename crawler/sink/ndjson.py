@@ -128,7 +128,7 @@ class NdjsonSink:
             if len(line) >= PIECE:
                 await self._append(line, 1)
                 return
-            end = len(line)
+            end = self._buffered + len(line)
         lines = self._lines
         if lines is None or end > len(lines):
             # Grown only where a part that is being closed takes nothing in any more.
@@ -199,7 +199,7 @@ class NdjsonSink:
     async def _drain(self) -> None:
         if not self._buffered:
             return
-        # Out of everybody's reach until the file has it.
+        # Out of reach until the file has it: a write that is cancelled goes on in its thread.
         lines, self._lines = self._lines, None
         octets, self._buffered = self._buffered, 0
         rows, self._rows = self._rows, 0

@@ -57,8 +57,10 @@ class PartSeries:
         self._next = 0
         self._opened_at = 0.0
         self._flushed: FileMark | None = None
-        #: Of all bytes of the part, where all were written here, one behind the other.
+        #: The part's SHA-256 so far, and of how many bytes: others than ``end`` where the part was cut back. None where
+        #: not all of them were written here.
         self._hash: Any = None
+        self._hashed = 0
         #: The last settled position of the part being written.
         self.mark = FileMark("", 0, 0, 0)
         self.name = ""
@@ -112,7 +114,7 @@ class PartSeries:
             await asyncio.to_thread(sync_folder, self._folder)
         except OSError as error:
             raise self._storage_error(error) from error
-        self._hash = hashlib.sha256()
+        self._hash, self._hashed = hashlib.sha256(), 0
         self._opened_at = self._clock()
 
     async def append(self, data: bytes | memoryview, rows: int) -> None:
@@ -134,11 +136,11 @@ class PartSeries:
         if hashed is not None:
             hashed.update(data)
             self._hash = hashed
+            self._hashed += len(data)
 
     async def take_back(self, end: int) -> None:
         """What was appended beyond ``end``, with no rows, was not to be."""
         self.end = end
-        self._hash = None
         if self._file is None:
             return
         try:
@@ -176,7 +178,7 @@ class PartSeries:
     async def go_back(self, files: Sequence[FileMark]) -> None:
         """Cut the open part back to its stored position among ``files``. Raises :class:`PartLost` where a part is
         shorter than that."""
-        self._flushed = self._hash = None
+        self._flushed = None
         if self._file is None:
             return
         stored = {mark.name: mark for mark in files}
@@ -231,7 +233,7 @@ class PartSeries:
             os.close(descriptor)
 
     def _digest(self, file: io.BufferedReader) -> str:
-        if self._hash is not None:
+        if self._hash is not None and self._hashed == self.end:
             digest: str = self._hash.hexdigest()
             return digest
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.sink.line import _UNSAFE, _is_unsafe, encode
+from crawler.sink.line import _QUOTING, _UNSAFE, _is_unsafe, encode
 
 #: What may not stand raw in a line: controls (line ends among them), bidi controls, the byte order mark.
 DANGEROUS = frozenset(
@@ -89,6 +90,32 @@ def test_every_code_point_that_there_is() -> None:
         check(line)
         if not 0xD000 <= start <= 0xDFFF:
             assert orjson.loads(line)["body"] == text
+
+
+#: What may stand in the bytes of a plain page (tests/content/test_scan.py).
+plain = st.text(
+    st.one_of(st.sampled_from('\t\n"\\/ué¶€😀'), st.characters(exclude_categories=["Cs"]))
+).filter(lambda text: not (DANGEROUS - {"\t", "\n"}) & set(text))
+
+
+@given(plain)
+def test_bytes_are_quoted_as_the_text_that_they_are(text: str) -> None:
+    assert encode({"body": text.encode(), "n": 1}) == encode({"body": text, "n": 1})
+
+
+def test_every_code_point_of_a_plain_page_in_bytes() -> None:
+    for start in range(0, 0x110000, 4096):
+        points = range(start, start + 4096)
+        text = "".join(chr(p) for p in points if not 0xD800 <= p <= 0xDFFF)
+        text = text.translate(dict.fromkeys(map(ord, DANGEROUS - {"\t", "\n"})))
+        assert encode({"body": text.encode()}) == encode({"body": text})
+
+
+def test_each_thread_quotes_by_itself() -> None:
+    """Crawls in several threads, each with a loop of its own: a connection that is in use for long refuses."""
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(lambda: _QUOTING.db).result() is not _QUOTING.db
+        assert other.submit(encode, {"body": "é".encode()}).result() == encode({"body": "é"})
 
 
 @pytest.mark.parametrize("point", sorted(map(ord, DANGEROUS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import resource
 import signal
@@ -264,6 +265,21 @@ async def test_parts_are_numbered_whole_and_hashed(tmp_path: Path, compress: str
     assert names == [f"pages-3-{number:05d}.ndjson{suffix}" for number in range(len(names))]
     assert marks.read(tmp_path) == numbered(*range(60))
     assert all(mark.closed and mark.sha256 for mark in marks.all)
+
+
+async def test_the_hash_is_of_what_was_written(tmp_path: Path) -> None:
+    """What somebody else does to an open part does not pass for ours: ``verify`` finds it."""
+    marks = Marks()
+    sink = NdjsonSink(tmp_path, Output())
+    await sink.open(())
+    await sink.write(numbered(1, 2, 3))
+    await commit(sink, marks)
+    (path,) = opened(tmp_path)
+    ours = path.read_bytes()
+    path.write_bytes(ours.replace(b'"n":2', b'"n":7'))
+    await commit(sink, marks, last=True)
+    await sink.close()
+    assert marks.all[0].sha256 == hashlib.sha256(ours).hexdigest()
 
 
 async def test_a_part_is_closed_when_it_has_grown(tmp_path: Path) -> None:
