@@ -94,10 +94,9 @@ def _state(size: int) -> Path:
     """A state file with ``size`` URLs pending in an unfinished run; made once, in about 15 microseconds a URL."""
     import apsw
 
-    from crawler.frontier import schema
+    from crawler.frontier.migrations import newest
 
-    layout = getattr(schema, "VERSION", 0)
-    path = CACHE / f"state-{size}-{HOSTS}-v{layout}-sqlite{apsw.sqlite_lib_version()}.db"
+    path = CACHE / f"state-{size}-{HOSTS}-v{newest()}-sqlite{apsw.sqlite_lib_version()}.db"
     if not path.exists():
         CACHE.mkdir(exist_ok=True)
         print(f"making {path.name}", flush=True)

@@ -12,9 +12,9 @@ from typing import Any, Final
 import apsw
 import orjson
 
-#: The schemas that this reader knows (``PRAGMA user_version``; 2 added tables that it doesn't read, 3 ``memory``), and
-#: whose file it is (``application_id``).
-_VERSIONS: Final = (1, 2, 3)
+#: The schemas that this reader knows (``PRAGMA user_version``; 2 added tables that it doesn't read, 3 ``memory``, 4 an
+#: index), and whose file it is (``application_id``).
+_VERSIONS: Final = (1, 2, 3, 4)
 _WITH_MEMORY: Final = 3
 _OWNER: Final = 0x4352574C
 _PATIENCE_MS: Final = 5000

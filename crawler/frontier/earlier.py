@@ -25,6 +25,7 @@ def make_earlier(db: apsw.Connection) -> None:
     """The run under way becomes the one that is remembered."""
     db.execute("DROP TABLE earlier")
     db.execute("DROP INDEX pending")
+    db.execute("DROP INDEX failed")
     db.execute("ALTER TABLE urls RENAME TO earlier")
     db.execute(BELOW)
     db.execute(URLS)
@@ -82,4 +83,5 @@ def read_below(db: apsw.Connection, keys: Sequence[bytes]) -> Mapping[bytes, lis
 
 
 def read_failed(db: apsw.Connection, after: int, most: int) -> list[tuple[int, str]]:
+    """O(what it answers), however much is known."""
     return [(row, url) for row, url in db.execute(FAILED, (after, most))]

@@ -34,6 +34,11 @@ STEPS: Final[tuple[str, ...]] = (
     CREATE INDEX below ON earlier(via) WHERE outcome <> 'not_modified' AND kind = 0
         AND (outcome <> 'fetched' OR status NOT BETWEEN 200 AND 299) AND reason IS NOT 'not_due';
     """,
+    # What failed, for failed.txt. The URLs are walked once: 1.5 s for ten million.
+    """
+    CREATE INDEX failed ON urls(kind) WHERE kind = 0
+        AND (outcome = 'failed' OR (outcome = 'fetched' AND (status >= 500 OR status = 429)));
+    """,
 )
 
 

@@ -297,7 +297,8 @@ ADD_TEXTS: Final = (
     f" {_columns('key#', 'digest#', 'text#')} WHERE earlier.key = new.key AND length(earlier.memory) = 17"
     " AND substr(earlier.memory, 10) = new.digest"
 )
+#: With the condition of the index ``failed``.
 FAILED: Final = (
-    "SELECT id, url FROM urls WHERE id > ? AND kind = 0 AND (outcome = 'failed' OR"
+    "SELECT id, url FROM urls INDEXED BY failed WHERE id > ? AND kind = 0 AND (outcome = 'failed' OR"
     " (outcome = 'fetched' AND (status >= 500 OR status = 429))) ORDER BY id LIMIT ?"
 )

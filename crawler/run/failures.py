@@ -16,7 +16,7 @@ _BATCH: Final = 10_000
 
 
 async def write_failed(frontier: RunFrontier, folder: Path) -> None:
-    """Replace failed.txt in the run's folder; an empty one where nothing failed. O(URLs), a batch in memory.
+    """Replace failed.txt in the run's folder; an empty one where nothing failed. O(what failed), a batch in memory.
 
     Raises :class:`StorageError`.
     """

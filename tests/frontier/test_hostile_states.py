@@ -97,6 +97,7 @@ async def test_rows_that_no_crawler_writes(tmp_path: Path, sql: str) -> None:
         "CREATE TABLE more(x)",
         "DROP TABLE robots",
         "DROP INDEX pending",
+        "DROP INDEX failed",
         "ALTER TABLE hosts ADD COLUMN x TEXT",
         "CREATE INDEX costly ON urls(abs(depth))",
         "CREATE VIRTUAL TABLE words USING fts5(text)",

@@ -88,6 +88,19 @@ async def test_what_any_program_left_goes_on(tmp_path: Path, version: int) -> No
     assert version_of(path) == newest()
 
 
+@pytest.mark.parametrize("version", range(1, newest() + 1))
+async def test_what_had_failed_is_known_after_the_steps(tmp_path: Path, version: int) -> None:
+    path = left_by(version, tmp_path / "state.db")
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE urls SET status = 503 WHERE url = 'http://a.test/0'")
+    db.close(True)
+    frontier = await SqliteFrontier.open(path, 1.0)
+    try:
+        assert list((await frontier.failed(0, 9)).urls) == ["http://a.test/0"]
+    finally:
+        await frontier.close()
+
+
 async def test_steps_make_of_an_old_state_what_a_new_one_is(tmp_path: Path, later: None) -> None:
     await is_whole(left_by(1, tmp_path / "old.db"))
     await (await SqliteFrontier.open(tmp_path / "new.db", 1.0)).close()

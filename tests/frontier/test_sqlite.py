@@ -23,7 +23,8 @@ from crawler.frontier import SqliteFrontier, open_readonly, statements
 from crawler.frontier.migrations import newest
 from crawler.frontier.schema import APPLICATION_ID, open_writable
 from crawler.model.errors import StorageError
-from crawler.model.frontier import Counts, FileMark, Held, RobotsEntry
+from crawler.model.frontier import Counts, Done, FileMark, Held, RobotsEntry
+from crawler.model.reasons import Outcome, Reason
 from crawler.model.request import Request
 from tests.frontier.vocabulary import (
     DELAY,
@@ -233,7 +234,8 @@ async def test_an_older_state_is_opened_and_brought_up_to_date(sqlite: SqliteMak
     await frontier.close()
     db = apsw.Connection(str(sqlite.path))
     db.execute(
-        "DROP TABLE traps; DROP TABLE domains; DROP TABLE earlier; ALTER TABLE urls DROP COLUMN memory"
+        "DROP TABLE traps; DROP TABLE domains; DROP TABLE earlier; DROP INDEX failed;"
+        " ALTER TABLE urls DROP COLUMN memory"
     )
     db.pragma("user_version", 1)
     db.close()
@@ -527,6 +529,28 @@ async def test_taking_costs_the_same_however_much_is_known(sqlite: SqliteMaker) 
     few = await steps(2_000)
     many = await steps(40_000)
     assert many < few * 1.5
+
+
+async def test_what_failed_is_found_without_a_walk_through_what_is_known(sqlite: SqliteMaker) -> None:
+    """failed.txt is written at the end of every start. In SQLite's own steps."""
+    frontier = await sqlite.open()
+    db = frontier._store._file.db
+    await frontier.add([seed(f"h{n % 40}/{n}") for n in range(20_000)])
+    (lease,) = (await frontier.take(NOW, 1, 3)).leases
+    busy = Done(lease.requests[0], Outcome.FETCHED, None, 503)
+    lost = Done(lease.requests[1], Outcome.FAILED, Reason.TIMEOUT_BODY, None)
+    await frontier.settle(NOW, settlement(lease, done=[busy, lost, done(lease.requests[2])]))
+    walked: list[int] = []
+
+    def told(event: dict[str, Any]) -> None:
+        walked.append(event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"])
+
+    db.trace_v2(apsw.SQLITE_TRACE_PROFILE, told)
+    failed = await frontier.failed(0, 100)
+    db.trace_v2(0, None)
+    assert sorted(failed.urls) == sorted([busy.request.url, lost.request.url])
+    assert walked
+    assert sum(walked) < 100
 
 
 async def test_settled_rows_keep_the_counts_of_hosts(sqlite: SqliteMaker) -> None:
