@@ -47,11 +47,7 @@ def sniff(body: bytes, content_type: str | None) -> str:
         return "utf-16le"
     if body.startswith(b"\xfe\xff"):
         return "utf-16be"
-    essence = content_type.partition(";")[0].strip(" \t").lower() if content_type else ""
-    if essence.endswith(("/json", "+json")):
-        # RFC 8259, 8.1: UTF-8, and no parameter says otherwise.
-        return "utf-8"
-    labelled = read_label(content_type) if content_type else None
+    essence, labelled = _told(content_type) if content_type else ("", None)
     if labelled is not None:
         return labelled
     if essence in ("", "text/html", "application/xhtml+xml"):
@@ -86,6 +82,14 @@ def decode(body: bytes, charset: str) -> str:
     except (LookupError, ValueError):  # ValueError: a name with NUL or lone surrogates
         return body.decode("whatwg-windows-1252")
     return text.removeprefix("\ufeff") if charset.startswith("utf-16") else text
+
+
+@lru_cache(maxsize=64)
+def _told(content_type: str) -> tuple[str, str | None]:
+    """The type, and the charset that it is said to be in."""
+    essence = content_type.partition(";")[0].strip(" \t").lower()
+    # RFC 8259, 8.1: UTF-8, and no parameter says otherwise.
+    return essence, "utf-8" if essence.endswith(("/json", "+json")) else read_label(content_type)
 
 
 def read_label(content_type: str) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from crawler.content.charset import decode, named_early, sniff
@@ -173,8 +174,10 @@ def is_barred(html: Html, x_robots_tag: Sequence[str], token: str | None) -> boo
     return not _NOFOLLOW.isdisjoint(html.robots) or forbids_following(x_robots_tag, token)
 
 
+@lru_cache(maxsize=64)
 def read_essence(content_type: str | None) -> str | None:
-    """``text/html`` out of ``Text/HTML; charset=x``; None where it is no media type (RFC 9110, 8.3.1)."""
+    """``text/html`` out of ``Text/HTML; charset=x``; None where it is no media type (RFC 9110, 8.3.1). Servers name a
+    dozen: those are kept."""
     if not content_type:
         return None
     essence = content_type.partition(";")[0].partition(",")[0].strip(" \t\r\n").lower()
