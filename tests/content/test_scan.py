@@ -42,8 +42,20 @@ def agree(body: bytes) -> bool:
 
 # -- made pages: the grammar and a little more -----------------------------------------------------------
 
+#: What is no link for all that it looks like one.
+NO_HREFS = [
+    ' href="no"',
+    ' xlink:href="no"',
+    ' data-href="no"',
+    ' title="href="',
+    " title='href=\"no\"'",
+    " title=href ",
+    " href ",
+    " href='no'",
+    ' ref="',
+]
 ATTRIBUTES = st.sampled_from(
-    ["", ' class="x"', " id='y'", " data-x=1", " hidden", ' title="a &lt; b > c"', "\n\t"]
+    ["", ' class="x"', " id='y'", " data-x=1", " hidden", ' title="a &lt; b > c"', "\n\t", *NO_HREFS]
 )
 LEAVES = st.sampled_from(
     [
@@ -56,6 +68,10 @@ LEAVES = st.sampled_from(
         '<svg width="1"><path d="x"/><g></g></svg>',
         "<br/>",
         "</br>",
+        'href="no"',
+        'a=="b',
+        "href=",
+        '"',
     ]
 )
 A = st.sampled_from(
@@ -79,6 +95,12 @@ A = st.sampled_from(
         '<a href="&amp;lt;">',
         '<a class="rel=&quot;nofollow" href="w">',
         '<a data-href="no" href="yes">',
+        '<a title="href=" href="yes">',
+        '<a href="href=" title="no">',
+        '<a href="?q=">',
+        '<a rel="noopener nofollow" href="t">',
+        '<a rel="noopener nnof" href="t">',
+        '<a rel="x no-follow" href="u">',
         '<a href="nofollow">',
         '<a\nid="i"\n\thref=""\n>',
         "<a href='single'>",
@@ -121,6 +143,10 @@ OTHERS = st.sampled_from(
         "<textarea>\n&amp;</textarea>",
         "<iframe src=x></iframe>",
         "<!-- c -> d > -->",
+        '<!-- href="no" -->',
+        '<script>x=\'href="no"\';y<="z"</script>',
+        '<style>a[href="no"]{}</style>',
+        '<textarea>href="no"</textarea>',
         "<!---->",
         "<!-- - -->",
     ]
@@ -230,6 +256,39 @@ def test_plain() -> None:
         title="A & B", canonical="/c", language="de", hrefs=[("a?b&c", True), ("d", False), ("é", True)]
     )
     assert scan(b"\xef\xbb\xbf" + body) is None
+
+
+@pytest.mark.parametrize(
+    "place", ["<p{}>", "<svg{}></svg>", '<a href="1"><img{}></a>', '<a href="1"><b{}>x</b></a>']
+)
+@pytest.mark.parametrize("attribute", NO_HREFS[:-1])
+def test_an_href_that_is_no_link(place: str, attribute: str) -> None:
+    body = f"<html></head>{place.format(attribute)}".encode()
+    assert agree(body)
+    assert "no" not in dict(scan(body).hrefs)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'href="no"',
+        'x =href="no"',
+        '<!-- href="no" -->',
+        '<script>x=\'href="no"\';y<="z"</script>',
+        '<style>a[href="no"]{}</style>',
+        '<textarea>href="no"</textarea>',
+        '<a href="1">href="no"</a>',
+        '<a href="1"><b>href="no"<br></b></a>',
+        '<a title="href=" href="1">no" </a>',
+        '<a data-href="no" href="1">x</a>',
+        '<a href="href=" title="no">no" </a>',
+        '<a href="#href="\ntitle="no">x</a>',
+    ],
+)
+def test_a_text_that_is_no_link(text: str) -> None:
+    body = f"<html></head>{text}".encode()
+    assert agree(body)
+    assert "no" not in dict(scan(body).hrefs)
 
 
 @given(
