@@ -89,9 +89,9 @@ class _Words:
 
 #: All that is plain.
 _PLAIN: Final = _Words()
-#: And where behind the head ``href="`` begins the href of an ``a`` and nothing else: no other name ends in f, no value in
-#: "=", no text has "=" before a quotation mark, and no comment and no value in single ones has such a mark. So are 1,665
-#: of the 1,680.
+#: And where behind the head ``href="`` begins the href of an ``a`` and nothing else: no other name ends in f, no value
+#: in "=", no text has "=" before a quotation mark, and no comment and no value in single ones has such a mark. So are
+#: 1,665 of the 1,680.
 _ALONE: Final = _Words(
     text="(?:" + _any_but("<=") + "|=+" + _any_but('<="') + ")*=*",
     uncommented='<"',

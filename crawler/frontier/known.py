@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 #: Deeper than any page.
@@ -39,6 +40,12 @@ class Known:
             self._old = young
             self._young = {}
         return known
+
+    @property
+    def lately(self) -> Mapping[bytes, int]:
+        """The keys met last and the depths that they were sent at: what is in it at a depth, :meth:`passed` would pass.
+        For whoever has many keys; good until the next call of another method."""
+        return self._young
 
     def lower(self, key: bytes) -> None:
         """It was sent as less than it may turn out to be: whoever names it next sends it again."""

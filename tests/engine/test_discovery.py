@@ -16,6 +16,7 @@ from crawler.engine.discovery import Discovery
 from crawler.engine.meter import Meter
 from crawler.frontier.known import Known
 from crawler.model.reasons import Reason
+from crawler.model.request import Request
 from crawler.model.settings import Scope
 from crawler.rules.scope import ScopeRules
 from crawler.rules.url import UrlRefused, canonical, key_of
@@ -117,6 +118,45 @@ def test_a_link_that_may_be_followed_once_may_be_followed():
     links = discovery().resolve(f"{A}/", hrefs)
     assert list(links.targets) == [f"{A}/x", f"{A}/y", f"{A}/z"]
     assert links.barred == {f"{A}/y"}
+
+
+def test_what_is_known_is_sent_again_where_it_is_nearer_or_has_been_lowered():
+    known = Known(1000)
+    found = Discovery(ScopeRules(Scope()), known, Meter(), depth=None, max_url=2083, key_of=partial(_key, 7))
+
+    def follow(depth: int) -> list[tuple[str, int]]:
+        asked = Request(f"{A}/", b"", "a.test", depth=depth, scope="a.test")
+        links = found.resolve(f"{A}/", [("x", True), ("y", True)])
+        return [(request.url, request.depth) for request in found.follow(asked, links)]
+
+    assert follow(3) == [(f"{A}/x", 4), (f"{A}/y", 4)]
+    assert follow(3) == follow(7) == []
+    assert follow(2) == [(f"{A}/x", 3), (f"{A}/y", 3)]
+    known.lower(_key(7, f"{A}/y"))
+    assert follow(2) == [(f"{A}/y", 3)]
+    assert follow(2) == []
+
+
+@pytest.mark.parametrize("rules", [{}, {"deny": ["nothing"]}])
+def test_what_is_known_is_judged_by_the_scope_of_the_page(rules):
+    """A link that a page of its own scope has sent is out of scope all the same on a page of another."""
+    found = discovery(Scope(**rules))
+    links = found.resolve(f"{A}/", [("x", True), ("y", False)])
+    home = Request(f"{A}/", b"", "a.test", scope="a.test")
+    away = Request("http://b.test/", b"", "b.test", scope="b.test")
+    assert [request.url for request in found.follow(home, links)] == [f"{A}/x"]
+    for _ in range(2):
+        assert found.follow(away, links) == []
+    assert found._meter.tally["cut.out_of_scope"] == 2
+    assert found._meter.tally["cut.nofollow"] == 3
+
+
+def test_what_is_known_and_denied_is_counted_each_time():
+    found = discovery(Scope(deny=["/x"]))
+    links = found.resolve(f"{A}/", [("x", True)])
+    found._known.passed(links.targets[f"{A}/x"].key, 0)
+    assert found.follow(Request(f"{A}/", b"", "a.test", scope="a.test"), links) == []
+    assert found._meter.tally["cut.out_of_scope"] == 1
 
 
 @examples(max_examples=160, deadline=None)

@@ -48,3 +48,14 @@ def test_after_a_refused_settlement_everything_is_sent_again() -> None:
     known.forget()
     assert len(known) == 0
     assert not any(known.passed(key(n), 0) for n in range(3))
+
+
+def test_what_was_met_lately_can_be_read() -> None:
+    known = Known(4)
+    known.passed(key(1), 5)
+    assert known.lately.get(key(1)) == 5
+    known.lower(key(1))
+    assert known.lately[key(1)] > 5
+    known.passed(key(2), 1)
+    assert known.passed(key(2), 1)
+    assert len(known.lately) <= 2
