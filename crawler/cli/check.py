@@ -30,7 +30,7 @@ from crawler.rules.url import UrlRefused, clean_seed_line, seed_url
 from crawler.run.agent import masked_agents
 from crawler.run.configuration import current_folder, default_file, unknown_variables
 from crawler.run.seeds import SeedLine, check_seeds, job_name, read_seeds
-from crawler.run.shares import share_of, with_processes
+from crawler.run.shares import notes_on_processes, share_of, with_processes
 from crawler.run.values import without_credentials
 
 #: Bad lines that are shown; all are counted.
@@ -193,6 +193,7 @@ def _budget(settings: Settings) -> list[str]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # A run raises the soft limit to the hard one; a check only says what that gives.
     unlimited = hard == resource.RLIM_INFINITY
+    wanted = settings.crawl.processes
     settings = with_processes(settings)
     share, number = share_of(settings, 0), settings.crawl.processes or 1
     try:
@@ -203,7 +204,10 @@ def _budget(settings: Settings) -> list[str]:
     shown = f"ulimit -n {count_text(soft)}, hard {shown}"
     text = f"{many(budget.workers, 'worker')}, {many(budget.connections, 'connection')} at most ({shown})"
     lines = [_entry("workers", text if number == 1 else f"{number} processes, each with {text}")]
-    return lines if budget.note is None else [*lines, _entry("warning", budget.note)]
+    notes = notes_on_processes(wanted, settings)
+    if budget.note is not None:
+        notes.append(budget.note)
+    return [*lines, *(_entry("warning", note) for note in notes)]
 
 
 def _state(settings: Settings) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from itertools import compress
 from pathlib import Path
@@ -25,6 +26,7 @@ from crawler.run.beginning import begin_behind
 from crawler.run.configuration import held
 from crawler.run.layout import JobFolder, run_id_at
 from crawler.run.lock import Lock
+from crawler.run.seat import seated
 from crawler.run.seeds import SeedLine
 
 log = logging.getLogger("crawler.run")
@@ -182,7 +184,7 @@ def _locks(state: Path | None) -> list[Lock]:
     folder = JobFolder(state.parent)
     locks = [Lock.beside(state)]
     if state == folder.state and folder.lock.exists():
-        locks.append(Lock(folder.lock))
+        locks.append(Lock(folder.lock, sharers=partial(seated, folder.path)))
     return locks
 
 

@@ -26,7 +26,7 @@ from crawler.rules.scope import ScopeRules
 from crawler.rules.url import UrlRefused, key_of, seed_url
 from crawler.run.agent import masked_agents, user_agent
 from crawler.run.seeding import Seeder
-from crawler.run.shares import share_of, with_processes
+from crawler.run.shares import notes_on_processes, share_of, with_processes
 from crawler.run.values import without_credentials
 
 
@@ -45,6 +45,8 @@ class Plan:
     budget: Budget
     #: By which the frontier keeps when a host is due, and the engine asks it: two would part when one is put right.
     clock: Clock = field(default_factory=steady_clock)
+    #: On the number of processes.
+    notes: Sequence[str] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> Plan:
@@ -75,11 +77,13 @@ class Plan:
                 "[politeness] per_ip: behind [http] proxy nobody here knows which address a name leads to; leave one"
                 " of them out"
             )
+        wanted = settings.crawl.processes
         settings = with_processes(settings)
         # The limit is each process's own, and so are its sockets.
         share = share_of(settings, 0)
         budget = fit(share.crawl.workers, share.http.limit, raise_open_files())
-        return cls(settings, ScopeRules(settings.scope), user_agent(settings.http), budget)
+        notes = notes_on_processes(wanted, settings)
+        return cls(settings, ScopeRules(settings.scope), user_agent(settings.http), budget, notes=notes)
 
     @property
     def processes(self) -> int:
@@ -93,7 +97,7 @@ class Plan:
     @property
     def warnings(self) -> list[str]:
         """What a person should know before it begins: for the log, the summary and run.json."""
-        notes = [self.budget.note] if self.budget.note is not None else []
+        notes = [*self.notes, *([self.budget.note] if self.budget.note is not None else [])]
         notes += masked_agents(self.settings)
         if self.settings.http.proxy is not None:
             proxy = without_credentials(self.settings.http.proxy)

@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -40,6 +41,7 @@ from crawler.run.lock import Lock
 from crawler.run.loop import run_in_loop
 from crawler.run.outlook import Outlook
 from crawler.run.ray_workers import placed
+from crawler.run.seat import seated
 from crawler.run.seeds import check_seeds, job_name, read_seeds, with_a_seed
 from crawler.run.signals import Signals
 from crawler.run.sinks import make_sink
@@ -89,7 +91,7 @@ async def _to_files(start: Start) -> Ending:
     folder = JobFolder(Path(settings.output.path) / start.job)
     folder.make()
     async with AsyncExitStack() as stack:
-        lock = Lock(folder.lock)
+        lock = Lock(folder.lock, sharers=partial(seated, folder.path))
         lock.acquire()
         stack.callback(lock.release)
         locks = [lock]

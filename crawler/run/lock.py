@@ -8,15 +8,19 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Final
 
 from crawler.model.errors import UNTOUCHED, JobActive, unusable
+from crawler.run.start import iso
 
 #: How long a start tries, so that it may follow right upon the end of another.
 PATIENCE: Final = 1.0
 _TRY_EVERY: Final = 0.05
+#: Owners that are named to whoever is refused.
+_NAMED: Final = 3
+_UNKNOWN: Final = "an unknown owner"
 
 
 class Lock:
@@ -30,12 +34,15 @@ class Lock:
         taken: str = "another run of this job is active",
         patience: float = PATIENCE,
         shared: bool = False,
+        sharers: Callable[[], Sequence[str]] | None = None,
     ) -> None:
-        """``shared``: others may hold it too, if they share it."""
+        """``shared``: others may hold it too, if they share it. ``sharers``: who they are, for whoever is refused on
+        their account: the file has room for one name."""
         self._path = path
         self._patience = patience
         self._how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._taken = taken
+        self._sharers = sharers
         self._sleep = sleep
         self._descriptor: int | None = None
 
@@ -70,7 +77,7 @@ class Lock:
                     other = "name a folder with --output whose file system has locks"
                     raise unusable(error, self._path, UNTOUCHED, other=other) from error
             else:
-                owner = _read(descriptor)
+                owner = self._owner(descriptor)
                 raise JobActive(f"{self._taken}: {owner} ({self._path}); wait for its end, or stop it")
         except BaseException:
             os.close(descriptor)
@@ -101,6 +108,11 @@ class Lock:
         if descriptor is not None:
             os.close(descriptor)
 
+    def _owner(self, descriptor: int) -> str:
+        if self._sharers is None or not _may_share(descriptor):
+            return _read(descriptor)
+        return _listed(self._sharers()) or _UNKNOWN
+
     def _say_who(self, descriptor: int) -> None:
         owner = {"pid": os.getpid(), "machine": socket.gethostname(), "since": round(time.time(), 3)}
         try:
@@ -111,9 +123,36 @@ class Lock:
             raise unusable(error, self._path, UNTOUCHED) from error
 
 
+def holder(path: Path) -> str | None:
+    """Who holds the lock at ``path`` for itself alone; None: nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return None if _may_share(descriptor) else _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _may_share(descriptor: int) -> bool:
+    """Is there nobody who holds it alone? Whatever was got to see that is given back."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
+
+
+def _listed(owners: Sequence[str]) -> str:
+    more = len(owners) - _NAMED
+    return "; ".join([*owners[:_NAMED], *([f"and {more} more"] if more > 0 else [])])
+
+
 def _read(descriptor: int) -> str:
     try:
         owner = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {int(owner['pid'])} on {owner['machine']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "an unknown owner"
+        return f"process {int(owner['pid'])} on {owner['machine']}, since {iso(float(owner['since']))}"
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return _UNKNOWN

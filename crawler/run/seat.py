@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from crawler.model.errors import JobActive, StorageError
 from crawler.run.layout import read_json, write_json
-from crawler.run.lock import Lock
+from crawler.run.lock import Lock, holder
 from crawler.run.start import iso
 
 _ID: Final = re.compile("[0-9a-f]{32}")
@@ -74,6 +74,20 @@ def free_seat(job: Path, name: str) -> Seat | None:
     """The seat of the worker ``name`` in the folder of ``job``, taken; None where it isn't there, or its worker is."""
     path = job / "workers" / name
     return _sit(path) if path.is_dir() else None
+
+
+def seated(job: Path) -> list[str]:
+    """The workers over a store that write in the folder of ``job``, for a person: each process once."""
+    known: dict[str, str] = {}
+    try:
+        for path in _folders(job):
+            owner = holder(path / "lock")
+            if owner is not None:
+                # A lead holds the seats of all its workers.
+                known.setdefault(owner.partition(", since ")[0], f"a worker over a store, {owner}")
+    except StorageError:
+        pass
+    return list(known.values())
 
 
 def _folders(job: Path) -> Iterator[Path]:

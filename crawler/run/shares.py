@@ -11,6 +11,8 @@ from crawler.model.errors import UsageError
 from crawler.model.settings import Settings
 
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+#: Processes a core from which on their number is thought to be a slip.
+_A_CORE: Final = 4
 
 
 def usable_cores(quota: Path = _QUOTA) -> int:
@@ -40,6 +42,26 @@ def with_processes(settings: Settings) -> Settings:
     # A process without a worker would do nothing.
     number = min(number, settings.crawl.workers)
     return replace(settings, crawl=replace(settings.crawl, processes=number))
+
+
+def notes_on_processes(wanted: int | None, fitted: Settings) -> list[str]:
+    """What a person who asked for ``wanted`` of them should know."""
+    number = fitted.crawl.processes or 1
+    if wanted is None:
+        return []
+    notes = []
+    if number < wanted:
+        notes.append(
+            f"{wanted} processes wanted, {number} started: [crawl] workers is {fitted.crawl.workers}, and a process"
+            " without a request in flight would do nothing"
+        )
+    cores = usable_cores()
+    if number > _A_CORE * cores and fitted.crawl.engine == "process":
+        notes.append(
+            f"{number} processes share {cores} cores: each takes memory of its own (some 70 MiB) and a second of CPU to"
+            f" start, and none is faster for it; --processes auto starts {min(cores, fitted.crawl.workers)}"
+        )
+    return notes
 
 
 def share_of(settings: Settings, worker: int) -> Settings:

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from crawler.model.errors import JobActive, StorageError
 from crawler.run.lock import PATIENCE, Lock
+from crawler.run.seat import seated, take_seat
 from tests.servers import Program, Site
 
 
@@ -74,6 +76,44 @@ def test_it_says_who_holds_it(tmp_path: Path) -> None:
     assert owner["pid"] == os.getpid()
     assert abs(owner["since"] - time.time()) < 60
     lock.release()
+
+
+def test_workers_over_a_store_are_each_named(tmp_path: Path) -> None:
+    """They share the lock of their job, whose file says who held it before them, if anybody."""
+    path = tmp_path / "lock"
+    before = Lock(path)
+    before.acquire()
+    before.release()
+    there = Lock(path, shared=True)
+    there.acquire()
+
+    def refused() -> str:
+        with pytest.raises(JobActive) as raised:
+            Lock(path, sleep=lambda _: None, sharers=partial(seated, tmp_path)).acquire()
+        assert raised.value.exit_code == 4
+        return str(raised.value)
+
+    assert "an unknown owner" in refused()
+    gone, *seats = [take_seat(tmp_path) for _ in range(4)]
+    gone.leave()
+    for pid, seat in zip((1000, 1001, 1001), seats, strict=True):
+        owner = {"pid": pid, "machine": "here", "since": 1_790_000_000.0}
+        (tmp_path / "workers" / seat.name / "lock").write_text(json.dumps(owner))
+    first, second = (
+        f"a worker over a store, process {pid} on here, since 2026-09-21T" for pid in (1000, 1001)
+    )
+    said = refused()
+    assert first in said
+    assert second in said
+    assert said.count("a worker over a store") == 2
+    seats[1].leave()
+    seats[2].leave()
+    assert second not in refused()
+    seats[0].leave()
+    there.release()
+    last = Lock(path, sharers=partial(seated, tmp_path))
+    last.acquire()
+    last.release()
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

@@ -70,3 +70,13 @@ def test_orders_survive_the_pipe(tmp_path: Path, worker: int | str, place: InSta
     path.write_bytes(orders.packed())
     with path.open("rb") as stream:
         assert read_orders(stream) == orders
+
+
+def test_a_number_of_processes_that_cannot_be_had_or_meant_is_said() -> None:
+    few = Settings(crawl=Crawl(workers=3, processes=8))
+    assert Plan.of(few).warnings[0].startswith("8 processes wanted, 3 started: [crawl] workers is 3, ")
+    many = 4 * usable_cores() + 1
+    crowd = Settings(crawl=Crawl(processes=many))
+    assert f"{many} processes share {usable_cores()} cores" in Plan.of(crowd).warnings[0]
+    for meant in (None, 1, 2):
+        assert Plan.of(Settings(crawl=Crawl(processes=meant))).notes == []
