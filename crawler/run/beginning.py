@@ -12,7 +12,7 @@ from crawler.frontier import FleetFrontier, Recall, Run, RunFrontier
 from crawler.model.errors import StorageError, UsageError
 from crawler.run.abandoning import abandon
 from crawler.run.carrying import published_of
-from crawler.run.ending import FINISHED, GATED, Ending, places, publish
+from crawler.run.ending import FINISHED, GATED, Ending, places, point_to, publish
 from crawler.run.gate import is_past, past_of
 from crawler.run.layout import JobFolder, read_json, write_json
 from crawler.run.start import RunInfo, Start, iso
@@ -34,8 +34,10 @@ async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> En
     """The last steps of a run that ended, says its run.json, and was cut off before ``latest`` or the finished mark;
     None where there is none. A later start has added itself to ``starts``: then run.json is an earlier one's."""
     known = await frontier.run()
-    if known is None or known.finished:
+    if known is None:
         return None
+    if known.finished:
+        return await _published_late(start, frontier, folder, known.run_id)
     content = read_json(folder.run(known.run_id) / "run.json")
     code = {"finished": FINISHED, "gated": GATED}.get(str(content.get("outcome")))
     starts = known.extra.get("starts", [])
@@ -54,6 +56,31 @@ async def complete(start: Start, frontier: RunFrontier, folder: JobFolder) -> En
         extra={"outcome": content["outcome"]},
     )
     return Ending(code, str(content["outcome"]), content, places(start, folder, known.run_id, code))
+
+
+async def _published_late(
+    start: Start, frontier: RunFrontier, folder: JobFolder, run_id: str
+) -> Ending | None:
+    """Over a store the mark comes before ``latest``: a worker that saw the run end, and whose folder says so, was cut
+    off between the two. In the folder of one that had left before, ``latest`` stays as it is."""
+    if not isinstance(frontier, FleetFrontier) or folder.latest == run_id:
+        return None
+    found = await frontier.fleet.verdict(run_id)
+    if (
+        found is None
+        or found.code != FINISHED
+        or read_json(folder.run(run_id) / "run.json") != found.manifest
+    ):
+        return None
+    if not start.fresh:
+        start.on_start(RunInfo(start.job, run_id, True, Snapshot))
+    await point_to(start, folder, run_id, found.manifest)
+    log.info(
+        f"run {run_id} had ended but for latest: completed", extra={"outcome": found.manifest["outcome"]}
+    )
+    return Ending(
+        found.code, str(found.manifest["outcome"]), found.manifest, places(start, folder, run_id, found.code)
+    )
 
 
 async def require_own(start: Start, frontier: RunFrontier) -> None:

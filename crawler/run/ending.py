@@ -152,13 +152,18 @@ async def publish(
 
 
 async def show(start: Start, folder: JobFolder, run_id: str, content: Mapping[str, Any], code: int) -> None:
-    """Where readers look: ``latest``, and the manifest where the output is uploaded."""
+    """Where readers look: the manifest where the output is uploaded, and ``latest``."""
     if start.upload is not None:
         await start.upload.manifest(run_id, content)
     if code == FINISHED:
-        folder.publish(run_id)
-        if start.upload is not None:
-            await start.upload.latest(run_id, str(content["finished_at"]))
+        await point_to(start, folder, run_id, content)
+
+
+async def point_to(start: Start, folder: JobFolder, run_id: str, content: Mapping[str, Any]) -> None:
+    """``latest``. That of the folder comes last: where it is there is nothing left to do."""
+    if start.upload is not None:
+        await start.upload.latest(run_id, str(content["finished_at"]))
+    folder.publish(run_id)
 
 
 async def missing_of(start: Start, frontier: RunFrontier) -> list[str]:

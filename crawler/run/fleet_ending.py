@@ -25,8 +25,8 @@ from crawler.run.ending import (
     Ending,
     missing_of,
     places,
+    point_to,
     run_json,
-    show,
     verdict,
     warn_of_no_contact,
 )
@@ -82,7 +82,12 @@ class Told:
 
 
 class FleetEnding:
-    """The last steps of a worker, in the order that they have: parts are closed; run.json, ``latest``, the mark."""
+    """The last steps of a worker, in the order that they have: parts are closed; run.json, the mark, ``latest``.
+
+    The mark comes first here: until it is set somebody may join and bring more to do, and ``latest`` would stand on a
+    run that goes on, and may be stopped or gated yet. Who is cut off behind the mark leaves ``latest`` to the next
+    start in its folder (:func:`~crawler.run.beginning.complete`).
+    """
 
     def __init__(self, start: Start, frontier: FleetFrontier, folder: JobFolder, run_id: str) -> None:
         self._start = start
@@ -132,10 +137,10 @@ class FleetEnding:
         await write_failed(self._frontier, self._folder.run(self._run_id))
         content = await self._content(outcome, Stopped.FINISHED, counts, extra, gate=gate, lacks=lacks)
         write_json(self._folder.run(self._run_id) / "run.json", content)
-        if code in (FINISHED, GATED):
-            await show(self._start, self._folder, self._run_id, content, code)
         over = code in (FINISHED, GATED)
         if over:
+            if self._start.upload is not None:
+                await self._start.upload.manifest(self._run_id, content)
             good = Counted.of(counts, []).good
             extra |= {"finished_at": content["finished_at"], "code": code, "good": good}
         else:
@@ -144,6 +149,8 @@ class FleetEnding:
             return None
         # One that stops in our folder may have written what it knew before.
         self._keep(content)
+        if code == FINISHED:
+            await point_to(self._start, self._folder, self._run_id, content)
         return self._end(code, content)
 
     async def follow(self, own: Told) -> Ending:

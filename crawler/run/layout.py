@@ -72,6 +72,14 @@ class JobFolder:
                 return text
             moment += 0.001
 
+    @property
+    def latest(self) -> str | None:
+        """The run that ``latest`` stands on."""
+        try:
+            return os.path.basename(os.readlink(self.path / "latest"))
+        except OSError:
+            return None
+
     def publish(self, run_id: str) -> None:
         """Move ``latest`` to this run, in one step. Raises :class:`StorageError`."""
         link, made = self.path / "latest", self.path / ".latest.new"

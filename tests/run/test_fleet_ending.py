@@ -14,6 +14,7 @@ import pytest
 from crawler.engine.crawler import Stopped
 from crawler.frontier import Closing, Verdict
 from crawler.frontier.redis.frontier import RedisFrontier
+from crawler.model.frontier import Settlement
 from crawler.model.request import Request
 from crawler.model.settings import Settings
 from crawler.run.account import Account
@@ -124,3 +125,43 @@ async def test_a_run_that_has_more_to_do_is_not_completed(two: Two) -> None:
     assert run is not None
     assert not run.finished
     assert not (two.folder.path / "latest").is_symlink()
+
+
+async def test_latest_does_not_stand_on_a_run_that_somebody_has_joined(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two.first.settle(time.time(), Settlement(tally={"status.2xx": 3}))
+    closed = await two.first.fleet.close_run(RUN, [])
+    decide = two.first.fleet.decide
+
+    async def joined_before(
+        run_id: str, verdict: Verdict, extra: Mapping[str, Any], *, finished: bool
+    ) -> bool:
+        assert finished
+        assert two.folder.latest is None
+        who = {"machine": "elsewhere", "folder": "/"}
+        assert await two.second.fleet.enlist("second", who, "other seeds")
+        return await decide(run_id, verdict, extra, finished=finished)
+
+    monkeypatch.setattr(two.first.fleet, "decide", joined_before)
+    assert await two.ending(two.first).decide(closed) is None
+    assert two.folder.latest is None
+
+
+async def test_an_end_cut_off_before_latest_is_completed_by_the_next_start(two: Two) -> None:
+    await two.first.settle(time.time(), Settlement(tally={"status.2xx": 3}))
+    closed = await two.first.fleet.close_run(RUN, [])
+    ended = await two.ending(two.first).decide(closed)
+    assert ended is not None
+    assert (ended.code, two.folder.latest) == (0, RUN)
+    assert await complete(two.start(), two.second, two.folder) is None
+    (two.folder.path / "latest").unlink()
+    late = await complete(two.start(), two.second, two.folder)
+    assert late is not None
+    assert (late.code, late.outcome, late.manifest) == (0, "finished", ended.manifest)
+    assert two.folder.latest == RUN
+    # Whoever had left before sees another end: latest of that folder isn't touched.
+    (two.folder.path / "latest").unlink()
+    write_json(two.folder.run(RUN) / "run.json", {**ended.manifest, "outcome": "stopped"})
+    assert await complete(two.start(), two.second, two.folder) is None
+    assert two.folder.latest is None
