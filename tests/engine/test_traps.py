@@ -145,7 +145,9 @@ def test_what_only_barren_pages_name_comes_last():
     )
     kinds = [urlsplit(one.url).path.split("/")[1] for one in outcome.web.log]
     last_real = max(at for at, kind in enumerate(kinds) if kind == "real")
-    assert kinds[last_real:].count("cal") >= 250, "the trap was walked when there was nothing else to do"
+    # 324 and 219 to 540, by the hash of the process; 504 and 9,000 where nothing is demoted.
+    assert kinds[:last_real].count("cal") < 400
+    assert kinds[last_real:].count("cal") >= 150, "the trap was walked when there was nothing else to do"
 
 
 def test_a_better_way_takes_the_demotion_off():
