@@ -17,8 +17,10 @@ HTML so tame that the tree builder (HTML, 13.2.6) neither drops, moves, copies n
 - It is UTF-8 without a fault, and without the characters that may not stand raw in a line of output: so a plain page
   goes there as it came, and is never decoded.
 
-The check is one pass of a linear-time automaton (RE2), a fifth of what the tree costs; with the facts it is half. Of
-the 1,699 pages of the Python and PostgreSQL manuals 1,680 are plain, of the 10,137 of Java's 9,383.
+The check is one pass of a linear-time automaton (RE2), a fifth of what the tree costs; with the facts it is two fifths.
+Of the 1,699 pages of the Python and PostgreSQL manuals 1,680 are plain, of the 10,137 of Java's 9,383. RE2 takes 1.94
+ns a byte whatever the grammar (1.90 for one that lets all pass), and for several at once: so it tells for nothing as
+well of which pages the links can be had in a shorter way.
 """
 
 from __future__ import annotations
