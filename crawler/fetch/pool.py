@@ -81,6 +81,12 @@ class _Peer(ResponseHandler):
         self._headed = False
         self._interim = 0
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Where nothing was paused there is nothing to do: aiohttp asks for it behind every read of a body, and has its
+        parser called with nothing for that."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def feed_data(self, data: Any, size: int = 0) -> None:
         """The headers of an answer are whole; those of an interim one (1xx) have further ones behind them."""
         self._head = 0

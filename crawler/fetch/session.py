@@ -20,6 +20,7 @@ from crawler.fetch.bodies import FREE, Bodies, Share
 from crawler.fetch.budget import Budget
 from crawler.fetch.decoding import DecodeError, Decoder
 from crawler.fetch.faults import fault_of
+from crawler.fetch.get import Get
 from crawler.fetch.messages import request_head, response_head
 from crawler.fetch.pool import Pool
 from crawler.fetch.resolver import Resolver
@@ -131,6 +132,7 @@ class Session:
         )
         self._session = aiohttp.ClientSession(
             connector=self._pool,
+            request_class=Get,
             headers=_merged(
                 {"User-Agent": user_agent, **_ACCEPT}, _REPLAYABLE if archives else {}, settings.headers
             ),
@@ -156,7 +158,7 @@ class Session:
         A body over 64 KiB counts as held until :attr:`Response.release` is called.
         """
         rules = self._hosts.get(request.host, self._general)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         attempt = Attempt(
             task,
@@ -235,6 +237,9 @@ class Session:
                 response = self._response(answer, attempt, b"", None)
                 response.exchange = _exchange(answer, attempt, _unread(answer))
                 return response
+            body = self._whole(request, answer, attempt)
+            if body is not None:
+                return self._response(answer, attempt, body, None)
             return await self._read(request, answer, attempt)
         finally:
             # A body read to its end has given its connection back to the pool already; any other is closed here.
@@ -259,6 +264,17 @@ class Session:
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind and not self._wants_type(kind):
                 raise self._error(Reason.TYPE_UNWANTED, kind, attempt)
+
+    def _whole(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> bytes | None:
+        """The body of most answers: small, in no coding, and here already with the headers."""
+        content = answer.content
+        if not content.is_eof() or "Content-Encoding" in answer.headers or attempt.kept is not None:
+            return None
+        if content.total_bytes > min(FREE, self._caps[request.kind]):
+            return None
+        body = content.read_nowait()
+        attempt.received += len(body)
+        return body
 
     async def _read(self, request: Request, answer: aiohttp.ClientResponse, attempt: Attempt) -> Response:
         cap = self._caps[request.kind]

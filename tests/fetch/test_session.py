@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,29 @@ async def test_headers_of_a_host_never_reach_another(site: Site, open_session: A
     assert special["x-all"] == plain["x-all"] == "everybody"
 
 
+async def test_headers_of_a_host_go_with_each_request_by_its_own_trust(site: Site, open_session: Any) -> None:
+    """One host, one origin, one connection: what one request may carry another may not."""
+    site.host("a.test").page("/")
+    session = open_session(
+        hosts={"a.test": HostOverride(headers={"X-Api-Key": "secret"}, user_agent="special/1")}
+    )
+    url = site.host("a.test").url("/")
+    for seed in (url, "http://elsewhere.test/", url, "http://elsewhere.test/"):
+        await session.fetch(request(url, seed=seed))
+    assert [asked.headers.get("x-api-key") for asked in site.log] == ["secret", None] * 2
+    assert {asked.headers["user-agent"] for asked in site.log} == {"special/1"}
+    assert session.wire().connections_opened == 1
+
+
+async def test_a_request_begins_with_its_host(site: Site, open_session: Any) -> None:
+    """RFC 9110, 7.2; and one that the settings name takes its place."""
+    site.page("/")
+    await open_session().fetch(request(site.url("/")))
+    await open_session(headers={"Host": "named.test"}).fetch(request(site.url("/")))
+    hosts = [asked.head.split(b"\r\n")[1] for asked in site.log]
+    assert hosts == [f"Host: 127.0.0.1:{site.port}".encode(), b"Host: named.test"]
+
+
 async def test_each_header_is_sent_once_whatever_its_case(site: Site, open_session: Any) -> None:
     site.host("a.test").page("/")
     session = open_session(
@@ -177,6 +201,30 @@ async def test_the_url_is_sent_as_it_is(site: Site, open_session: Any) -> None:
     for path in ("/a%2fb", "/a|b?x='y'&z=%7e", "/%zz", "//x"):
         await open_session().fetch(request(site.url(path)))
     assert site.log.paths() == ["/a%2fb", "/a|b?x=%27y%27&z=%7e", "/%zz", "//x"]
+
+
+@pytest.mark.parametrize("path", ["/\x00", "/\x7f"])
+async def test_a_url_that_holds_a_control_character_is_never_sent(
+    site: Site, open_session: Any, path: str
+) -> None:
+    """A state that somebody else has written must not be able to write headers, or whole requests."""
+    site.page("/")
+    asked = request(site.url("/"))
+    with pytest.raises(FetchError) as failed:
+        await open_session().fetch(replace(asked, url=asked.url[:-1] + path))
+    assert failed.value.reason is Reason.INTERNAL
+    assert not site.log
+
+
+@pytest.mark.parametrize("headers", [{"X-A": "1\r\nX-B: 2"}, {"X-A\r\nX-B": "2"}, {"X-A": "\x00"}])
+async def test_a_header_that_holds_a_line_end_is_never_sent(
+    site: Site, open_session: Any, headers: dict[str, str]
+) -> None:
+    site.page("/")
+    came = await outcome(open_session(headers=headers), site.url("/"))
+    assert isinstance(came, FetchError)
+    assert came.reason is Reason.INTERNAL
+    assert not site.log
 
 
 # -- what is read ----------------------------------------------------------------------------------------------
