@@ -229,7 +229,9 @@ class Feeder:
         if not self._robots.obey:
             return None
         origin = origin_of(request.url)
-        known = visit.origins.setdefault(origin, OriginRobots())
+        known = visit.origins.get(origin)
+        if known is None:
+            known = visit.origins[origin] = OriginRobots()
         if known.asking or known.loading:
             return Held(None)
         entry = known.entry
@@ -260,6 +262,8 @@ class Feeder:
         if not known.heard and request.depth == 0:
             known.heard = True
             self._sitemaps.invite(visit, request, rules.sitemaps)
+        if rules is _NO_RULES:
+            return None
         token = self._token_of(visit.host)
         if rules.allows(token, request.url):
             return None

@@ -47,7 +47,8 @@ class ResultQueue:
             await self._room.wait()
 
     async def put(self, result: Result) -> None:
-        await self.wait_for_room()
+        if self.full:
+            await self.wait_for_room()
         self.put_nowait(result)
 
     def put_nowait(self, result: Result) -> None:
