@@ -307,8 +307,9 @@ class Crawler:
         return done - {out_of_work}, running - {out_of_work}
 
     def _pages_are_up(self) -> bool:
+        """What has come is settled by the last commit: the usual one would be up to a second later."""
         pages = self._feeder.pages
-        return pages is not None and pages.spent() and self._circuit.idle and self._settler.unsettled == 0
+        return pages is not None and pages.spent() and self._circuit.idle and not self._settler.taking
 
     async def _nothing_left(self) -> bool:
         """Nothing in hand, nothing on its way, nothing pending in the frontier."""

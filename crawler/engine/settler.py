@@ -108,6 +108,11 @@ class Settler:
         """Results taken in that no settlement has covered yet, those in the hands of ``on_result`` included."""
         return len(self._settlement.done) + len(self._settlement.again) + self._taking
 
+    @property
+    def taking(self) -> bool:
+        """Is a result on its way into a record? It may yet turn out not to count under ``max_pages``."""
+        return self._taking > 0
+
     def hurry(self) -> None:
         """The feeder has nothing due and hosts wait for URLs, or to be let go: settle what there is. At once, unless
         the usual commit comes before one of them may be asked, and others keep the crawl busy until then."""

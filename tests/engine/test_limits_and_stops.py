@@ -59,6 +59,15 @@ def test_the_end_is_seen_when_it_comes():
     assert done.took < 0.1
 
 
+def test_max_pages_does_not_wait_for_the_usual_commit():
+    """The last one follows at once, and covers what has come."""
+    web = {f"{A}/{n}": page(took=0.01) for n in range(3)}
+    done = virtually(crawl(web, list(web), made=settings(max_pages=2)))
+    assert done.ended.stopped is Stopped.MAX_PAGES
+    assert len(answered(done.by_url.values())) == 2
+    assert done.took < 0.5
+
+
 def test_max_pages_of_all_there_is_is_a_finish():
     web, seeds = site()
     whole = virtually(crawl(Web(dict(web)), seeds, made=settings(obey=True)))
