@@ -7,26 +7,25 @@ is no part of a request; connector, connection and handshake are new each time.
 from __future__ import annotations
 
 import operator
-import ssl
 from dataclasses import astuple
 from typing import Any
 
-import crawler.fetch.session
 import crawler.run.assembly
 from crawler.cli import main
+from crawler.fetch.authorities import Authorities
 from crawler.fetch.session import Session, Wire
 from crawler.model.request import Request
 from crawler.model.response import Response
 from crawler.model.settings import Http
 
-_new_context = crawler.fetch.session._ssl_context
-_contexts: list[ssl.SSLContext | bool] = []
+_read = Authorities.of
+_read_once: list[Authorities | None] = []
 
 
-def _one_context(settings: Http) -> ssl.SSLContext | bool:
-    if not _contexts:
-        _contexts.append(_new_context(settings))
-    return _contexts[0]
+def _one(settings: Http) -> Authorities | None:
+    if not _read_once:
+        _read_once.append(_read(settings))
+    return _read_once[0]
 
 
 class SessionEach:
@@ -59,6 +58,6 @@ class SessionEach:
 
 
 if __name__ == "__main__":
-    crawler.fetch.session._ssl_context = _one_context
+    Authorities.of = _one  # type: ignore[method-assign]
     crawler.run.assembly.Session = SessionEach  # type: ignore[assignment,misc]
     main()
