@@ -89,12 +89,14 @@ def read_page(
     x_robots_tag: Sequence[str] = (),
     want: str = "html",
     token: str | None = None,
+    plain: bool = True,
 ) -> PageReading:
     """Read a body.
 
     ``want`` is the form of :attr:`PageReading.body`: ``html`` (the text as it came), ``text`` (the main
     part's), ``markdown`` or ``none``; of a text that isn't HTML each of the first three is the text itself.
-    ``token`` is our robots token, which X-Robots-Tag and meta tags may name.
+    ``token`` is our robots token, which X-Robots-Tag and meta tags may name. Without ``plain`` it is taken for a page
+    that needs its tree: for whoever has asked :func:`read_plain_page`, or would have to make the automaton for it.
 
     O(len(body)), and at most one parse whatever is wanted. Never raises, whatever the bytes are.
     """
@@ -105,10 +107,10 @@ def read_page(
         return PageReading(essence, charset, None if want == "none" else decode(body, charset))
     xml = essence == "application/xhtml+xml"
     # A plain page needs no tree, unless its text is wanted from one.
-    if charset == "utf-8" and not xml and want in ("html", "none"):
-        plain = _read_plain(body, x_robots_tag, want, token)
-        if plain is not None:
-            return plain
+    if plain and charset == "utf-8" and not xml and want in ("html", "none"):
+        reading = _read_plain(body, x_robots_tag, want, token)
+        if reading is not None:
+            return reading
     text = decode(body, charset)
     tree = read_tree(text, xml=xml)
     html = read_facts(tree, token)

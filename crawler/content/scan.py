@@ -33,7 +33,6 @@ from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final
 
-import re2
 from turbohtml import unescape
 
 from crawler.content.facts import (
@@ -193,7 +192,10 @@ def _end(*names: str) -> str:
 @lru_cache(maxsize=1)
 def _automaton() -> Any:
     """Tells at once which of three grammars describe a page: one pass costs what one of them alone takes."""
-    # Compiled at the first page: 40 ms that `--help` does not need.
+    # Made at the first page: 40 ms that `--help` does not need, and 3 MiB that a child which only parses
+    # trees does not.
+    import re2
+
     options = re2.Options()
     options.never_capture = True
     options.max_mem = _AUTOMATON
