@@ -28,6 +28,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
@@ -190,10 +191,8 @@ def _end(*names: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _automaton() -> Any:
-    """Tells at once which of three grammars describe a page: one pass costs what one of them alone takes."""
-    # Made at the first page: 40 ms that `--help` does not need, and 3 MiB that a child which only parses
-    # trees does not.
+def _described() -> Any:
+    # Not before the first page: `--help` does not need it, nor a child which only parses trees: 3 MiB.
     import re2
 
     options = re2.Options()
@@ -204,8 +203,23 @@ def _automaton() -> Any:
     head = _Grammar(_PLAIN).head()
     for words in (_PLAIN, _ALONE, _FREE):
         automaton.Add((head + _Grammar(words).body()).encode() + _END)
+    return automaton
+
+
+@lru_cache(maxsize=1)
+def _automaton() -> Any:
+    """Tells at once which of three grammars describe a page: one pass costs what one of them alone takes."""
+    automaton = _described()
     automaton.Compile()
     return automaton
+
+
+def prepare() -> Iterator[None]:
+    """What the first :func:`scan` would do besides, 40 ms of CPU, in steps: a loop can have its turn in between."""
+    _described()
+    yield
+    _automaton()
+    yield
 
 
 #: What the automaton calls them.
