@@ -126,7 +126,13 @@ class Reader:
         else:
             if reading is None:
                 reading = read_page(
-                    body, content_type=content_type, x_robots_tag=tags, want=self._body, token=token
+                    body,
+                    content_type=content_type,
+                    x_robots_tag=tags,
+                    want=self._body,
+                    token=token,
+                    # Larger ones have been looked at.
+                    plain=size <= FREELY_PARSED,
                 )
             digest = "sha256:" + hashlib.sha256(body).hexdigest()
             hrefs = reading.html.hrefs if reading.html is not None else []
